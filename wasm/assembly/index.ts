@@ -1,0 +1,19 @@
+// Entry of the AssemblyScript compiler: the exports of the kernel, and its tables.
+//
+// Free functions on raw pointers; no objects, no strings, no allocation, no imports. A kernel returns
+// a length, or a negative status of limits.ts; it never traps on any input within the memory.
+
+import { initCrcTables } from './crc32c'
+import { initLz4 } from './lz4'
+
+export { crc32c, crcCombine, crcPatch, crcUpdate } from './crc32c'
+export { searchOffsetIndex, searchTimeIndex } from './index-search'
+export { lz4Frame, lz4Unframe, xxh32 } from './lz4'
+export { encodeRecord, findRecord, scanMaxTimestamp, scanRecords } from './record'
+export { sealBatch } from './seal'
+
+/** Called once by the host, before anything else. */
+export function init(): void {
+  initCrcTables()
+  initLz4()
+}

@@ -1,0 +1,377 @@
+// LZ4 frames, both ways, and the xxHash-32 that they carry.
+//
+//   magic 0x184d2204 LE | FLG | BD | [content size u64] | HC | { size u32 | data | [checksum u32] } | 0 u32
+//   | [content checksum u32];  the top bit of a block's size says that it is stored as it is
+//
+// - Written: FLG 0x60 (version 1, independent blocks: brokers refuse linked ones), no checksums, no
+//   size; blocks of 64 KiB up to that size, of 256 KiB above.
+// - Read: checksums are verified, a content size is compared, linked blocks and dictionaries are
+//   UNSUPPORTED, bytes behind the frame CORRUPT.
+// - Match finder: greedy, one hash of five bytes. The tables are never cleared: an entry is a
+//   *virtual* position, each block starts 64 KiB behind the last, so old entries are out of a match's
+//   reach. The output of a block depends on the block alone, whatever came before it.
+
+import {
+  CORRUPT,
+  LZ4_EPOCH,
+  LZ4_LARGE_TABLE,
+  LZ4_LARGE_TABLE_BYTES,
+  LZ4_SMALL_TABLE,
+  LZ4_SMALL_TABLE_BYTES,
+  OUT_OF_ROOM,
+  UNSUPPORTED,
+} from './limits'
+
+const MAGIC: u32 = 0x184d2204
+const STORED: u32 = 0x80000000
+const PRIME1: u32 = 2654435761
+const PRIME2: u32 = 2246822519
+const PRIME3: u32 = 3266489917
+const PRIME4: u32 = 668265263
+const PRIME5: u32 = 374761393
+/** The farthest a match may lie behind. */
+const REACH: u32 = 65535
+/** Longest input that uses the small table: clearing caches costs more than collisions there. */
+const SMALL_INPUT: u32 = 48 * 1024
+/** Bytes of the rest of a block that no match may start in, and that none may reach into. */
+const LAST_MATCH: u32 = 12
+const LAST_LITERALS: u32 = 5
+
+export function initLz4(): void {
+  resetTables()
+}
+
+function resetTables(): void {
+  memory.fill(LZ4_SMALL_TABLE, 0, LZ4_SMALL_TABLE_BYTES)
+  memory.fill(LZ4_LARGE_TABLE, 0, LZ4_LARGE_TABLE_BYTES)
+  // Zero entries must be out of reach of the first position.
+  store<u32>(LZ4_EPOCH, REACH + 1)
+}
+
+export function xxh32(ptr: usize, length: u32): u32 {
+  const end = ptr + length
+  let hash: u32 = PRIME5
+  if (length >= 16) {
+    let a: u32 = PRIME1 + PRIME2
+    let b: u32 = PRIME2
+    let c: u32 = 0
+    let d: u32 = 0 - PRIME1
+    for (; ptr + 16 <= end; ptr += 16) {
+      a = rotl<u32>(a + load<u32>(ptr) * PRIME2, 13) * PRIME1
+      b = rotl<u32>(b + load<u32>(ptr, 4) * PRIME2, 13) * PRIME1
+      c = rotl<u32>(c + load<u32>(ptr, 8) * PRIME2, 13) * PRIME1
+      d = rotl<u32>(d + load<u32>(ptr, 12) * PRIME2, 13) * PRIME1
+    }
+    hash = rotl<u32>(a, 1) + rotl<u32>(b, 7) + rotl<u32>(c, 12) + rotl<u32>(d, 18)
+  }
+  hash += length
+  for (; ptr + 4 <= end; ptr += 4) {
+    hash = rotl<u32>(hash + load<u32>(ptr) * PRIME3, 17) * PRIME4
+  }
+  for (; ptr < end; ptr++) hash = rotl<u32>(hash + <u32>load<u8>(ptr) * PRIME5, 11) * PRIME1
+  hash = (hash ^ (hash >>> 15)) * PRIME2
+  hash = (hash ^ (hash >>> 13)) * PRIME3
+  return hash ^ (hash >>> 16)
+}
+
+/** Compresses to a frame; its bytes, or OUT_OF_ROOM. Windows must not overlap. */
+export function lz4Frame(src: usize, length: u32, dst: usize, capacity: u32): i32 {
+  // Header, and end mark; checked again before each block.
+  if (capacity < 11) return OUT_OF_ROOM
+  const limit = dst + capacity - 4
+  const blockBytes: u32 = length <= 0x10000 ? 0x10000 : 0x40000
+  store<u32>(dst, MAGIC)
+  store<u8>(dst, 0x60, 4)
+  store<u8>(dst, length <= 0x10000 ? 0x40 : 0x50, 5)
+  store<u8>(dst, xxh32(dst + 4, 2) >>> 8, 6)
+  let op = dst + 7
+  const end = src + length
+  while (src < end) {
+    const size = min<u32>(blockBytes, <u32>(end - src))
+    if (op + 4 > limit) return OUT_OF_ROOM
+    const packed = compressBlock(src, size, op + 4, limit)
+    if (packed > 0) {
+      store<u32>(op, packed)
+      op += packed + 4
+    } else {
+      if (size > <u32>(limit - op - 4)) return OUT_OF_ROOM
+      store<u32>(op, size | STORED)
+      memory.copy(op + 4, src, size)
+      op += size + 4
+    }
+    src += size
+  }
+  store<u32>(op, 0)
+  return <i32>(op + 4 - dst)
+}
+
+/** One block; its bytes, or 0 when it would not become smaller or not fit below `limit`. */
+function compressBlock(src: usize, length: u32, dst: usize, limit: usize): u32 {
+  if (length <= LAST_MATCH) return 0
+  let epoch = load<u32>(LZ4_EPOCH)
+  if (epoch > 0xffffffff - length - REACH - 1) {
+    resetTables()
+    epoch = load<u32>(LZ4_EPOCH)
+  }
+  store<u32>(LZ4_EPOCH, epoch + length + REACH + 1)
+  limit = min<usize>(limit, dst + length - 1)
+  return length < SMALL_INPUT
+    ? pack(src, length, dst, limit, epoch - <u32>src, LZ4_SMALL_TABLE, 52)
+    : pack(src, length, dst, limit, epoch - <u32>src, LZ4_LARGE_TABLE, 50)
+}
+
+/** Where in the hash table the five bytes at the low end of `bytes` belong. */
+function slot(bytes: u64, table: usize, shift: u64): usize {
+  return table + ((<usize>(((bytes << 24) * 889523592379) >>> shift)) << 2)
+}
+
+function pack(
+  src: usize,
+  length: u32,
+  dst: usize,
+  limit: usize,
+  bias: u32,
+  table: usize,
+  shift: u64,
+): u32 {
+  const end = src + length
+  const matchLimit = end - LAST_LITERALS
+  const searchLimit = end - LAST_MATCH
+  let op = dst
+  let anchor = src
+  let ip = src + 1
+  store<u32>(slot(load<u64>(src), table, shift), <u32>src + bias)
+  while (true) {
+    // Step wider the longer nothing is found: incompressible data costs little.
+    let tries: u32 = 64
+    let match: usize = 0
+    while (ip <= searchLimit) {
+      const bytes = load<u64>(ip)
+      const place = slot(bytes, table, shift)
+      const position = <u32>ip + bias
+      const distance = position - load<u32>(place)
+      store<u32>(place, position)
+      if (distance <= REACH && load<u32>(ip - distance) === <u32>bytes) {
+        match = ip - distance
+        break
+      }
+      ip += tries++ >>> 6
+    }
+    if (match === 0) break
+    while (ip > anchor && match > src && load<u8>(ip - 1) === load<u8>(match - 1)) {
+      ip--
+      match--
+    }
+    const start = ip
+    const distance = <u32>(ip - match)
+    ip = matchEnd(ip + 4, match + 4, matchLimit)
+    op = writeSequence(op, limit, anchor, <u32>(start - anchor), distance, <u32>(ip - start) - 4)
+    if (op === 0) return 0
+    anchor = ip
+    if (ip > searchLimit) break
+    store<u32>(slot(load<u64>(ip - 2), table, shift), <u32>ip - 2 + bias)
+  }
+  op = writeLast(op, limit, anchor, <u32>(end - anchor))
+  return op === 0 ? 0 : <u32>(op - dst)
+}
+
+/** The first address where the two strings differ, `limit` at most. */
+function matchEnd(ip: usize, match: usize, limit: usize): usize {
+  while (ip + 8 <= limit) {
+    const difference = load<u64>(ip) ^ load<u64>(match)
+    if (difference !== 0) return ip + (<usize>ctz<u64>(difference) >>> 3)
+    ip += 8
+    match += 8
+  }
+  while (ip < limit && load<u8>(ip) === load<u8>(match)) {
+    ip++
+    match++
+  }
+  return ip
+}
+
+/** The part of a length that its four bits in the token do not hold. */
+function writeLength(op: usize, rest: u32): usize {
+  for (; rest >= 255; rest -= 255) store<u8>(op++, 255)
+  store<u8>(op++, rest)
+  return op
+}
+
+/** Literals and a match; the new end, or 0 when there is no room. */
+function writeSequence(
+  op: usize,
+  limit: usize,
+  literals: usize,
+  count: u32,
+  distance: u32,
+  extra: u32,
+): usize {
+  // Token, both lengths, literals with 16 bytes of overshoot, distance.
+  if (op + count + count / 255 + extra / 255 + 24 > limit) return 0
+  const token = op++
+  let bits: u32
+  if (count >= 15) {
+    bits = 0xf0
+    op = writeLength(op, count - 15)
+  } else bits = count << 4
+  if (count <= 64) {
+    for (let i: u32 = 0; i < count; i += 16) v128.store(op + i, v128.load(literals + i))
+  } else memory.copy(op, literals, count)
+  op += count
+  store<u16>(op, distance)
+  op += 2
+  if (extra >= 15) {
+    bits |= 15
+    op = writeLength(op, extra - 15)
+  } else bits |= extra
+  store<u8>(token, bits)
+  return op
+}
+
+/** The literals at the end of a block; the new end, or 0 when there is no room. */
+function writeLast(op: usize, limit: usize, literals: usize, count: u32): usize {
+  if (op + count + count / 255 + 2 > limit) return 0
+  const token = op++
+  if (count >= 15) {
+    store<u8>(token, 0xf0)
+    op = writeLength(op, count - 15)
+  } else store<u8>(token, count << 4)
+  memory.copy(op, literals, count)
+  return op + count
+}
+
+/** Decompresses one frame that fills the input exactly; its bytes, or a status. */
+export function lz4Unframe(src: usize, length: u32, dst: usize, capacity: u32): i32 {
+  const end = src + length
+  if (length < 7 || load<u32>(src) !== MAGIC) return CORRUPT
+  const flags: u32 = load<u8>(src, 4)
+  const descriptor: u32 = load<u8>(src, 5)
+  if (flags >>> 6 !== 1 || (flags & 2) !== 0 || (descriptor & 0x8f) !== 0) return CORRUPT
+  if ((flags & 0x20) === 0 || (flags & 1) !== 0) return UNSUPPORTED
+  const sized = (flags & 8) !== 0
+  const headerBytes: u32 = sized ? 15 : 7
+  if (length < headerBytes || descriptor < 0x40) return CORRUPT
+  const checksum = (xxh32(src + 4, headerBytes - 5) >>> 8) & 0xff
+  if (checksum !== load<u8>(src + headerBytes - 1)) return CORRUPT
+  const blockBytes: u32 = 1 << (8 + ((descriptor >>> 4) << 1))
+  const written = readBlocks(src + headerBytes, end, flags, blockBytes, dst, capacity)
+  if (written < 0) return written
+  if (sized && load<u64>(src, 6) !== <u64>written) return CORRUPT
+  return written
+}
+
+function readBlocks(
+  ip: usize,
+  end: usize,
+  flags: u32,
+  blockBytes: u32,
+  dst: usize,
+  capacity: u32,
+): i32 {
+  const limit = dst + capacity
+  const trailer: u32 = flags & 0x10 ? 4 : 0
+  let op = dst
+  while (true) {
+    if (<u32>(end - ip) < 4) return CORRUPT
+    const word = load<u32>(ip)
+    ip += 4
+    if (word === 0) break
+    const size = word & ~STORED
+    if (size > blockBytes || size + trailer > <u32>(end - ip)) return CORRUPT
+    if (trailer !== 0 && xxh32(ip, size) !== load<u32>(ip + size)) return CORRUPT
+    const room = <u32>(limit - op)
+    if (word & STORED) {
+      if (size > room) return OUT_OF_ROOM
+      memory.copy(op, ip, size)
+      op += size
+    } else {
+      const written = unpack(ip, size, op, min<u32>(room, blockBytes))
+      // Only a block that had its full size available is wrong by not fitting.
+      if (written < 0) return written === OUT_OF_ROOM && room >= blockBytes ? CORRUPT : written
+      op += written
+    }
+    ip += size + trailer
+  }
+  if (flags & 4) {
+    if (<u32>(end - ip) < 4 || load<u32>(ip) !== xxh32(dst, <u32>(op - dst))) return CORRUPT
+    ip += 4
+  }
+  return ip === end ? <i32>(op - dst) : CORRUPT
+}
+
+// Where reading goes on after a length, 0 when the input ended inside it.
+let next: usize = 0
+
+function readLength(ip: usize, end: usize): u32 {
+  // A block has at most 4 MiB, so this stays below 2^31.
+  let length: u32 = 15
+  let byte: u32 = 255
+  while (byte === 255) {
+    if (ip >= end) {
+      next = 0
+      return 0
+    }
+    byte = load<u8>(ip++)
+    length += byte
+  }
+  next = ip
+  return length
+}
+
+/** One compressed block; its decompressed bytes, CORRUPT or OUT_OF_ROOM. */
+function unpack(ip: usize, length: u32, dst: usize, capacity: u32): i32 {
+  const end = ip + length
+  const limit = dst + capacity
+  let op = dst
+  while (ip < end) {
+    const token: u32 = load<u8>(ip++)
+    let literals = token >>> 4
+    if (literals === 15) {
+      literals = readLength(ip, end)
+      if (next === 0) return CORRUPT
+      ip = next
+    }
+    if (literals > <u32>(end - ip)) return CORRUPT
+    if (literals > <u32>(limit - op)) return OUT_OF_ROOM
+    if (literals <= 32 && op + 32 <= limit && ip + 32 <= end) {
+      v128.store(op, v128.load(ip))
+      v128.store(op, v128.load(ip, 16), 16)
+    } else memory.copy(op, ip, literals)
+    ip += literals
+    op += literals
+    if (ip === end) return <i32>(op - dst)
+    if (<u32>(end - ip) < 2) return CORRUPT
+    const distance: u32 = load<u16>(ip)
+    ip += 2
+    if (distance === 0 || distance > <u32>(op - dst)) return CORRUPT
+    let size = token & 15
+    if (size === 15) {
+      size = readLength(ip, end)
+      if (next === 0) return CORRUPT
+      ip = next
+    }
+    size += 4
+    if (size > <u32>(limit - op)) return OUT_OF_ROOM
+    copyMatch(op, distance, size, limit)
+    op += size
+  }
+  // A block ends with literals.
+  return CORRUPT
+}
+
+/** Repeats what lies `distance` bytes behind, which may overlap what is written. */
+function copyMatch(op: usize, distance: u32, size: u32, limit: usize): void {
+  const from = op - distance
+  if (op + size + 16 > limit) {
+    for (let i: u32 = 0; i < size; i++) store<u8>(op + i, load<u8>(from + i))
+  } else if (distance >= 16) {
+    for (let i: u32 = 0; i < size; i += 16) v128.store(op + i, v128.load(from + i))
+  } else if (distance >= 8) {
+    for (let i: u32 = 0; i < size; i += 8) store<u64>(op + i, load<u64>(from + i))
+  } else {
+    for (let i: u32 = 0; i < 8; i++) store<u8>(op + i, load<u8>(from + i))
+    // A multiple of the distance that is at least eight repeats the same bytes.
+    const multiple = distance * ((7 + distance) / distance)
+    for (let i: u32 = 8; i < size; i += 8) store<u64>(op + i, load<u64>(op + i - multiple))
+  }
+}
