@@ -36,7 +36,7 @@ const COORDINATES = [
 const DOWNLOAD_LIMIT_MS = 150_000
 
 export function cacheFolder(): string {
-  return process.env['TRIBUTARY_CACHE'] ?? join(homedir(), '.cache', 'tributary')
+  return process.env.TRIBUTARY_CACHE ?? join(homedir(), '.cache', 'tributary')
 }
 
 export function kafkaFolder(): string {

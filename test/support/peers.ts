@@ -38,7 +38,7 @@ export function requirePeer(peer: Peer): string | undefined {
 /** Says why a peer is not used, once a process; throws where peers are required. */
 export function skipPeer(peer: Peer, reason: string): undefined {
   const line = `${peer} ${reason} (${INSTALL[peer]})`
-  if (process.env['TRIBUTARY_REQUIRE_PEERS'] === '1') throw new Error(line)
+  if (process.env.TRIBUTARY_REQUIRE_PEERS === '1') throw new Error(line)
   if (!said.has(peer)) console.log(`skipped: ${line}`)
   said.add(peer)
   return undefined
@@ -46,12 +46,12 @@ export function skipPeer(peer: Peer, reason: string): undefined {
 
 /** The full path of a program, looked for as a shell would and in the system folders. */
 export function findProgram(name: string): string | undefined {
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), ...SYSTEM_FOLDERS]
+  const folders = [...(process.env.PATH ?? '').split(delimiter), ...SYSTEM_FOLDERS]
   return folders.map((folder) => join(folder, name)).find(isExecutable)
 }
 
 function javaProgram(): string | undefined {
-  const home = process.env['JAVA_HOME']
+  const home = process.env.JAVA_HOME
   const inHome = home === undefined ? undefined : join(home, 'bin', 'java')
   const program = inHome !== undefined && isExecutable(inHome) ? inHome : findProgram('java')
   if (program === undefined) return undefined
