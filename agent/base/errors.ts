@@ -12,6 +12,8 @@ export const ERROR_CODES = {
   INPUT_PAYLOAD: [false, 'a payload does not fit its device profile'],
   INPUT_TOPIC: [false, 'a topic or partition that does not exist or may not be named so'],
   INPUT_BATCH: [false, 'a record batch that the log must not take'],
+  INPUT_CODEC: [false, 'a record batch is compressed in a way this version does not read'],
+  CORRUPT_BATCH: [false, 'a record batch does not hold what its header says'],
   CORRUPT_STORE: [false, 'bytes on disk are not what was written'],
   STORE_IN_USE: [false, 'another process holds the store'],
   STORE_MISMATCH: [false, 'the store belongs to another gateway or to a newer version'],

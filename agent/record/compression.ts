@@ -1,0 +1,62 @@
+// Codecs of record batches: the low three bits of a batch's attributes.
+//
+// gzip by node:zlib, LZ4 by the kernel. Snappy and zstd are named but not read in this version: an
+// edge that cannot look into a batch must not take it, since one unreadable batch stops its mirror.
+
+import { gunzipSync, gzipSync } from 'node:zlib'
+import { OUT_OF_ROOM, UNSUPPORTED } from '../../wasm/assembly/limits.ts'
+import type { Codecs } from '../../wasm/codecs.ts'
+import { codeOf } from '../base/errors.ts'
+
+export const CODEC_NONE = 0
+export const CODEC_GZIP = 1
+export const CODEC_SNAPPY = 2
+export const CODEC_LZ4 = 3
+export const CODEC_ZSTD = 4
+
+/** The codecs that can be written and read here. */
+export type Codec = typeof CODEC_NONE | typeof CODEC_GZIP | typeof CODEC_LZ4
+
+const NAMES = ['none', 'gzip', 'snappy', 'lz4', 'zstd']
+
+/** Kafka's name of a codec, for sentences. */
+export function codecName(codec: number): string {
+  return NAMES[codec] ?? `codec ${codec}`
+}
+
+export type Decompressed =
+  | { kind: 'bytes'; bytes: Buffer }
+  | { kind: 'corrupt' }
+  | { kind: 'tooLarge' }
+  /** A codec, or a feature of it, that is not read here. */
+  | { kind: 'unsupported' }
+
+/** The records of a batch; with codec none the very bytes that were given. */
+export function decompress(
+  codec: number,
+  bytes: Buffer,
+  maxBytes: number,
+  codecs: Codecs,
+): Decompressed {
+  if (codec === CODEC_NONE) return { kind: 'bytes', bytes }
+  if (codec === CODEC_GZIP) return gunzip(bytes, maxBytes)
+  if (codec !== CODEC_LZ4) return { kind: 'unsupported' }
+  const output = codecs.lz4Decompress(bytes, maxBytes)
+  if (typeof output !== 'number') return { kind: 'bytes', bytes: output }
+  if (output === OUT_OF_ROOM) return { kind: 'tooLarge' }
+  return { kind: output === UNSUPPORTED ? 'unsupported' : 'corrupt' }
+}
+
+export function compress(codec: Codec, bytes: Buffer, codecs: Codecs): Buffer {
+  if (codec === CODEC_NONE) return bytes
+  return codec === CODEC_GZIP ? gzipSync(bytes) : codecs.lz4Compress(bytes)
+}
+
+function gunzip(bytes: Buffer, maxBytes: number): Decompressed {
+  try {
+    return { kind: 'bytes', bytes: gunzipSync(bytes, { maxOutputLength: maxBytes }) }
+  } catch (error) {
+    // zlib has no outcome values: whatever else it throws is about the bytes.
+    return { kind: codeOf(error) === 'ERR_BUFFER_TOO_LARGE' ? 'tooLarge' : 'corrupt' }
+  }
+}
