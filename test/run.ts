@@ -4,11 +4,14 @@
 //   npm test -- PATTERN      the files whose path contains PATTERN
 //
 // A file passes when uvu printed Total = Passed > 0 and Skipped = 0 and the process ended by itself
-// within its limit. Stages have time budgets; a stage over its budget fails the run.
+// within its limit. Stages have time budgets; a stage over its budget fails the run. What is built
+// is built first, once, when it is missing or older than its sources. The last line stands alone:
+// `N passed, N failed`.
 
-import { spawn } from 'node:child_process'
-import { readdirSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { cacheFolder, isComplete, kafkaFolder } from './support/kafka-jars.ts'
 
 interface Stage {
   name: string
@@ -32,36 +35,57 @@ const STAGES: readonly Stage[] = [
   },
   { name: 'simulation', budgetS: 120, fileLimitS: 120, concurrency: 2, matches: inFolder('sim') },
   { name: 'end-to-end', budgetS: 240, fileLimitS: 180, concurrency: 1, matches: inFolder('e2e') },
-  { name: 'conformance', budgetS: 240, fileLimitS: 180, concurrency: 1, matches: inFolder('conformance') },
+  {
+    name: 'conformance',
+    budgetS: 240,
+    fileLimitS: 180,
+    concurrency: 1,
+    matches: inFolder('conformance'),
+  },
   { name: 'chaos', budgetS: 120, fileLimitS: 120, concurrency: 1, matches: inFolder('chaos') },
 ]
 
-interface Outcome {
+/** A file that prints without end must not take the runner's memory with it. */
+const OUTPUT_KEPT = 200_000
+
+export interface Outcome {
   path: string
   passed: number
   failed: number
+  /** Why the file failed; undefined when it passed. */
   reason: string | undefined
   output: string
 }
 
-function runFile(path: string, limitS: number): Promise<Outcome> {
+const running = new Set<number>()
+
+/** Runs one test file in a process group of its own and judges what it printed. */
+export function runFile(path: string, limitS: number): Promise<Outcome> {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, ['--import', 'tsx', path], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, FORCE_COLOR: '0', NO_COLOR: '1' },
       detached: true,
     })
+    const pid = child.pid
+    if (pid !== undefined) running.add(pid)
     let output = ''
     let late = false
-    child.stdout.on('data', (chunk) => (output += chunk))
-    child.stderr.on('data', (chunk) => (output += chunk))
+    const collect = (text: string) => {
+      output += text
+      if (output.length > OUTPUT_KEPT) output = `…${output.slice(-OUTPUT_KEPT / 2)}`
+    }
+    child.stdout.setEncoding('utf8').on('data', collect)
+    child.stderr.setEncoding('utf8').on('data', collect)
     const timer = setTimeout(() => {
       late = true
-      killGroup(child.pid)
+      killGroup(pid)
     }, limitS * 1000)
+    // 'exit' first: a grandchild that keeps the pipes open must not hold the runner up.
+    child.on('exit', () => killGroup(pid))
     child.on('close', (code) => {
       clearTimeout(timer)
-      killGroup(child.pid)
+      if (pid !== undefined) running.delete(pid)
       resolve(judge(path, output, code, late ? limitS : undefined))
     })
   })
@@ -84,7 +108,7 @@ export function judge(path: string, output: string, code: number | null, lateS?:
   }
   const [total, passed, skipped] = [last('Total'), last('Passed'), last('Skipped')]
   let reason: string | undefined
-  if (lateS !== undefined) reason = `still running after ${lateS} s`
+  if (lateS !== undefined) reason = `still running after ${Math.round(lateS)} s`
   else if (total < 0) reason = `no summary (exit ${code})`
   else if (total === 0) reason = 'no test ran: is .run() missing?'
   else if (passed !== total) reason = `${total - passed} of ${total} failed`
@@ -94,14 +118,27 @@ export function judge(path: string, output: string, code: number | null, lateS?:
   return { path, passed: Math.max(0, passed), failed, reason, output: plain }
 }
 
-async function runStage(stage: Stage, paths: string[], report: (o: Outcome) => void): Promise<void> {
+/** Runs the files of a stage; those that its budget has no time left for fail without a start. */
+async function runStage(
+  stage: Stage,
+  paths: string[],
+  report: (o: Outcome) => void,
+): Promise<void> {
   const queue = [...paths]
+  const end = performance.now() + stage.budgetS * 1000
   const worker = async () => {
     for (let path = queue.shift(); path !== undefined; path = queue.shift()) {
-      report(await runFile(path, stage.fileLimitS))
+      const leftS = (end - performance.now()) / 1000
+      if (leftS > 0) report(await runFile(path, Math.min(stage.fileLimitS, leftS)))
+      else report(notStarted(path, stage))
     }
   }
   await Promise.all(Array.from({ length: stage.concurrency }, worker))
+}
+
+function notStarted(path: string, stage: Stage): Outcome {
+  const reason = `not started: ${stage.name} has used up its ${stage.budgetS} s`
+  return { path, passed: 0, failed: 1, reason, output: '' }
 }
 
 function findTests(): string[] {
@@ -111,44 +148,117 @@ function findTests(): string[] {
     .sort()
 }
 
+/** Newest change of any file under these paths, in ms since the epoch. */
+function newestChange(paths: readonly string[], ending: string): number {
+  const files = paths.flatMap((path) =>
+    statSync(path).isDirectory()
+      ? readdirSync(path, { recursive: true, encoding: 'utf8' }).map((name) => join(path, name))
+      : [path],
+  )
+  return Math.max(...files.filter((f) => f.endsWith(ending)).map((f) => statSync(f).mtimeMs))
+}
+
+function isStale(product: string, sources: readonly string[], ending: string): boolean {
+  return !existsSync(product) || statSync(product).mtimeMs < newestChange(sources, ending)
+}
+
+/** The npm script that has to run before the tests, if any. */
+function missingBuild(quick: boolean): 'build' | 'build:wasm' | undefined {
+  const wasmStale = isStale('wasm/kernel.wasm', ['wasm/assembly'], '.ts')
+  if (quick) return wasmStale ? 'build:wasm' : undefined
+  const program = ['agent', 'wasm/assembly', 'cloud-bridge', 'devices', 'firmware-sim']
+  // The copy of the kernel is the last thing a build makes.
+  return wasmStale || isStale('dist/wasm/kernel.wasm', program, '.ts') ? 'build' : undefined
+}
+
+/** Builds what is missing; false after showing why it could not. */
+function build(quick: boolean): boolean {
+  const script = missingBuild(quick)
+  if (script === undefined) return true
+  console.log(`building (npm run ${script}) …`)
+  const { status, stdout, stderr } = spawnSync('npm', ['run', '--silent', script], {
+    encoding: 'utf8',
+  })
+  if (status !== 0) console.log(`FAIL npm run ${script}\n${stdout}${stderr}`)
+  return status === 0
+}
+
 function announce(): void {
+  const kafka = isComplete(kafkaFolder()) ? 'is in' : 'goes once, 54 MB of jars, to'
   console.log(
     [
-      'Tributary tests: up to 14 minutes; unit, simulation, end-to-end, conformance, chaos.',
-      'Real peers: Apache Kafka (Java 17 and Maven; 54 MB of jars, once, to the cache folder',
-      '$TRIBUTARY_CACHE or ~/.cache/tributary), kcat, mosquitto. What is missing is said in a line',
-      'each; TRIBUTARY_REQUIRE_PEERS=1 makes it a failure. `npm run test:quick` needs none of them.',
+      'Tributary tests: unit and golden, simulation, end-to-end, conformance, chaos; at most 14 minutes.',
+      `Apache Kafka ${kafka} ${cacheFolder()} (TRIBUTARY_CACHE);`,
+      'it wants Java 17 and, for the download, Maven. Other peers: kcat, mosquitto and its clients, lz4.',
+      'A missing peer is said in one line; TRIBUTARY_REQUIRE_PEERS=1 makes it a failure.',
+      '`npm run test:quick` needs none of them and no network.',
     ].join('\n'),
   )
+}
+
+class Tally {
+  passed = 0
+  failed = 0
+  readonly skipped = new Set<string>()
+  readonly failures: string[] = []
+
+  add(outcome: Outcome): void {
+    this.passed += outcome.passed
+    this.failed += outcome.failed
+    console.log(`${outcome.reason ? 'FAIL' : 'ok  '} ${outcome.path} (${outcome.passed})`)
+    for (const [line] of outcome.output.matchAll(/^skipped: .*/gm)) {
+      console.log(`     ${line}`)
+      this.skipped.add(line)
+    }
+    if (outcome.reason === undefined) return
+    this.failures.push(`${outcome.path}: ${outcome.reason}`)
+    console.log(`     ${outcome.reason}\n${outcome.output.replace(/^/gm, '     | ')}`)
+  }
+
+  fail(reason: string): void {
+    this.failed++
+    this.failures.push(reason)
+    console.log(`FAIL ${reason}`)
+  }
+
+  /** What is worth reading without scrolling up, and the last line. */
+  summary(): string[] {
+    const counts = `${this.passed} passed, ${this.failed} failed`
+    return [...this.skipped, ...this.failures.map((line) => `FAIL ${line}`), '', counts]
+  }
+}
+
+async function runStages(stages: readonly Stage[], paths: string[], tally: Tally): Promise<void> {
+  for (const stage of stages) {
+    const mine = paths.filter(stage.matches)
+    if (mine.length === 0) continue
+    const start = performance.now()
+    await runStage(stage, mine, (outcome) => tally.add(outcome))
+    const seconds = (performance.now() - start) / 1000
+    console.log(
+      `---- ${stage.name}: ${mine.length} files, ${seconds.toFixed(1)} of ${stage.budgetS} s`,
+    )
+    if (seconds > stage.budgetS) tally.fail(`${stage.name} took longer than its budget`)
+  }
 }
 
 async function main(args: string[]): Promise<void> {
   const quick = args.includes('--quick')
   const pattern = args.find((arg) => !arg.startsWith('-'))
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      for (const pid of running) killGroup(pid)
+      process.exit(130)
+    })
+  }
+  const tally = new Tally()
   const paths = findTests().filter((path) => pattern === undefined || path.includes(pattern))
   if (!quick && pattern === undefined) announce()
-  let [passed, failed] = [0, 0]
-  for (const stage of quick ? STAGES.slice(0, 1) : STAGES) {
-    const mine = paths.filter(stage.matches)
-    if (mine.length === 0) continue
-    const start = performance.now()
-    await runStage(stage, mine, (outcome) => {
-      passed += outcome.passed
-      failed += outcome.failed
-      console.log(`${outcome.reason ? 'FAIL' : 'ok  '} ${outcome.path} (${outcome.passed})`)
-      for (const [line] of outcome.output.matchAll(/^skipped: .*/gm)) console.log(`     ${line}`)
-      if (outcome.reason) console.log(`     ${outcome.reason}\n${outcome.output.replace(/^/gm, '     | ')}`)
-    })
-    const seconds = (performance.now() - start) / 1000
-    console.log(`---- ${stage.name}: ${mine.length} files, ${seconds.toFixed(1)} of ${stage.budgetS} s`)
-    if (seconds > stage.budgetS) {
-      failed++
-      console.log(`FAIL ${stage.name} took longer than its budget`)
-    }
-  }
-  if (passed + failed === 0) failed = 1
-  console.log(`${passed} passed, ${failed} failed`)
-  process.exit(failed === 0 ? 0 : 1)
+  if (paths.length === 0) tally.fail(`no test file has ${pattern} in its path`)
+  else if (!build(quick)) tally.fail('the build')
+  else await runStages(quick ? STAGES.slice(0, 1) : STAGES, paths, tally)
+  console.log(tally.summary().join('\n'))
+  process.exitCode = tally.failed === 0 && tally.passed > 0 ? 0 : 1
 }
 
 if (import.meta.url === `file://${process.argv[1]}`) await main(process.argv.slice(2))
