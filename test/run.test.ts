@@ -31,7 +31,7 @@ const SAMPLES = {
   forgottenRun: `import { suite } from '${SUITE}'
     const test = suite('s'); test('a', () => {})`,
   leftOverOnly: `import { suite } from '${UVU}'
-    const test = suite('s'); test('a', () => {}); test.only('b', () => {}); test.run()`,
+    const it = suite('s'); it('a', () => {}); it.only('b', () => {}); it.run()`,
   hangingHandle: `import { suite } from '${SUITE}'
     const test = suite('s'); test('a', () => { setInterval(() => {}, 1000) }); test.run()`,
   neverSettles: `import { suite } from '${SUITE}'
