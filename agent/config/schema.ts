@@ -88,10 +88,9 @@ const routes = sections(
   {
     mqttTopic: required(text, '{name} = one level, {name...} = the rest; + and # work too'),
     topic: required(text, 'may use {names}; characters Kafka forbids become _; at most maxTopics'),
-    key: setting(
+    key: unset(
       text,
-      '{mqttTopic}',
-      'also {gateway} {clientId} {username} {payload.path.to.field}',
+      'unset = "{mqttTopic}"; also {gateway} {clientId} {username} {payload.path.to.field}; "" = none',
     ),
     partition: setting(
       text,
