@@ -74,7 +74,10 @@ export function xxh32(ptr: usize, length: u32): u32 {
   return hash ^ (hash >>> 16)
 }
 
-/** Compresses to a frame; its bytes, or OUT_OF_ROOM. Windows must not overlap. */
+/**
+ * Compresses to a frame; its bytes, or OUT_OF_ROOM, which it may also say when up to 24 bytes more than
+ * it needs are there. Windows must not overlap.
+ */
 export function lz4Frame(src: usize, length: u32, dst: usize, capacity: u32): i32 {
   // Header, and end mark; checked again before each block.
   if (capacity < 11) return OUT_OF_ROOM

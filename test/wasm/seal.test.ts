@@ -1,0 +1,122 @@
+// Sealing against the plain batch builder.
+
+import * as assert from 'uvu/assert'
+import { buildBatch, readBatchHeader } from '../../agent/record/record-batch.ts'
+import {
+  CODEC_LZ4,
+  CODEC_NONE,
+  OUT_OF_ROOM,
+  SEAL,
+  SEAL_BYTES,
+  TAILS,
+  UNSUPPORTED,
+} from '../../wasm/assembly/limits.ts'
+import { Codecs } from '../../wasm/codecs.ts'
+import { Kernel } from '../../wasm/kernel.ts'
+import { suite } from '../support/suite.ts'
+import { lz4Twin, sensorBytes } from './twins.ts'
+
+const test = suite('wasm/seal')
+const kernel = new Kernel()
+const codecs = new Codecs(new Kernel())
+const BASE_OFFSET = 12_345_678_901
+const START = 1_763_870_000_156
+
+function records(count: number) {
+  return Array.from({ length: count }, (_, i) => ({
+    timestamp: START + ((i * 37) % 101),
+    key: Buffer.from(`key-${i % 8}`),
+    value: sensorBytes(40 + (i % 90)),
+  }))
+}
+
+/** Seals the records of a plain batch. */
+function seal(plain: Buffer, codec: number, capacity = SEAL_BYTES, on = kernel): number {
+  const { baseOffset, lastOffsetDelta, baseTimestamp, maxTimestamp, count } = readBatchHeader(plain)
+  const length = plain.length - 61
+  on.u8.set(plain.subarray(61), TAILS)
+  return on.sealBatch(
+    TAILS,
+    length,
+    SEAL,
+    capacity,
+    codec,
+    baseOffset,
+    lastOffsetDelta,
+    baseTimestamp,
+    maxTimestamp,
+    count,
+  )
+}
+
+test('without a codec equals the plain builder, byte for byte', () => {
+  for (const count of [1, 2, 10, 1000]) {
+    const plain = buildBatch(records(count), { codecs, baseOffset: BASE_OFFSET })
+    const size = seal(plain, CODEC_NONE)
+    assert.ok(kernel.buffer.subarray(SEAL, SEAL + size).equals(plain))
+  }
+})
+
+test('with LZ4 holds the same records under a good CRC', () => {
+  for (const count of [20, 1000, 3000]) {
+    const plain = buildBatch(records(count), { codecs, baseOffset: BASE_OFFSET })
+    const size = seal(plain, CODEC_LZ4)
+    const batch = Buffer.from(kernel.buffer.subarray(SEAL, SEAL + size))
+    assert.ok(size < plain.length / 2)
+    assert.ok(lz4Twin(batch.subarray(61)).equals(plain.subarray(61)))
+    const header = readBatchHeader(batch)
+    assert.is(header.crc, codecs.crc32c(batch.subarray(21)))
+    assert.equal(header, {
+      ...readBatchHeader(plain),
+      size,
+      crc: header.crc,
+      attributes: CODEC_LZ4,
+      codec: CODEC_LZ4,
+    })
+  }
+})
+
+test('stays uncompressed when LZ4 does not win', () => {
+  const plain = buildBatch(records(1), { codecs })
+  assert.is(seal(plain, CODEC_LZ4), plain.length)
+  assert.ok(kernel.buffer.subarray(SEAL, SEAL + plain.length).equals(plain))
+})
+
+test('keeps inside its window, whatever the capacity', () => {
+  const plain = buildBatch(records(50), { codecs })
+  const packed = seal(plain, CODEC_LZ4)
+  for (const codec of [CODEC_NONE, CODEC_LZ4]) {
+    const size = codec === CODEC_LZ4 ? packed : plain.length
+    for (let capacity = 0; capacity < size; capacity += capacity + 40 < size ? 37 : 1) {
+      assert.is(sealWithin(plain, codec, capacity), OUT_OF_ROOM)
+    }
+    // The compressor looks up to 24 bytes ahead of what it writes.
+    assert.is(sealWithin(plain, codec, size + (codec === CODEC_LZ4 ? 24 : 0)), size)
+  }
+})
+
+function sealWithin(plain: Buffer, codec: number, capacity: number): number {
+  kernel.u8.fill(0xa5, SEAL + capacity, SEAL + capacity + 64)
+  const status = seal(plain, codec, capacity)
+  const behind = kernel.u8.subarray(SEAL + capacity, SEAL + capacity + 64)
+  assert.ok(behind.every((byte) => byte === 0xa5))
+  return status
+}
+
+test('refuses codecs it does not write', () => {
+  const plain = buildBatch(records(2), { codecs })
+  for (const codec of [1, 2, 4, 7, -1]) assert.is(seal(plain, codec), UNSUPPORTED)
+})
+
+test('seals the same in a fresh kernel as after 10,000 calls', () => {
+  const small = buildBatch(records(3), { codecs })
+  const plain = buildBatch(records(500), { codecs, baseOffset: BASE_OFFSET })
+  const fresh = new Kernel()
+  const size = seal(plain, CODEC_LZ4, SEAL_BYTES, fresh)
+  for (let i = 0; i < 10_000; i++) seal(small, CODEC_LZ4)
+  assert.is(seal(plain, CODEC_LZ4), size)
+  const expected = fresh.buffer.subarray(SEAL, SEAL + size)
+  assert.ok(kernel.buffer.subarray(SEAL, SEAL + size).equals(expected))
+})
+
+test.run()
