@@ -1,0 +1,161 @@
+// Walks the record batches of a segment file from front to back, through one window of memory.
+//
+// A batch is believed when its header makes sense, its offsets follow the previous batch's without
+// a gap and, where asked for, its CRC-32C (bytes 21 to its end) is right. What ends a walk:
+//
+//   end      the last batch ends where the file ends
+//   stopped  the visitor had enough
+//   torn     the bytes left cannot be a whole batch: a write that did not get there
+//   corrupt  a whole batch's worth of bytes that is not what was written
+
+import type { Codecs } from '../../wasm/codecs.ts'
+import {
+  BATCH,
+  BATCH_HEADER_BYTES,
+  BATCH_PREFIX_BYTES,
+  decodeRecords,
+} from '../record/record-batch.ts'
+import type { OpenFile } from './file-system.ts'
+import { readInt64 } from './journal-entry.ts'
+
+export interface ScannedBatch {
+  position: number
+  size: number
+  baseOffset: number
+  nextOffset: number
+  maxTimestamp: number
+}
+
+export type ScanOutcome =
+  | { kind: 'end' | 'stopped'; position: number }
+  | { kind: 'torn'; position: number; reason: string }
+  | { kind: 'corrupt'; position: number; reason: string }
+
+export interface ScanRange {
+  from: number
+  /** Where the file ends. */
+  to: number
+  /** Offset that the first batch must have. */
+  offset: number
+  /** Checks CRCs with these; without them only headers are read. */
+  codecs?: Codecs
+}
+
+/** A window for checking whole batches, and one for going from header to header. */
+const CRC_WINDOW_BYTES = 256 * 1024
+const HEADER_WINDOW_BYTES = 16 * 1024
+
+/** The header at `at`, if one can stand there; otherwise what is wrong with it. */
+export function readScanned(bytes: Buffer, at: number, position: number): ScannedBatch | string {
+  const batchLength = bytes.readInt32BE(at + BATCH.length)
+  if (batchLength < BATCH_HEADER_BYTES - BATCH_PREFIX_BYTES) return `batch length ${batchLength}`
+  const magic = bytes.readInt8(at + BATCH.magic)
+  if (magic !== 2) return `magic ${magic}`
+  const baseOffset = readInt64(bytes, at + BATCH.baseOffset)
+  if (!Number.isSafeInteger(baseOffset) || baseOffset < 0) return `base offset ${baseOffset}`
+  const lastOffsetDelta = bytes.readInt32BE(at + BATCH.lastOffsetDelta)
+  if (lastOffsetDelta < 0) return `last offset delta ${lastOffsetDelta}`
+  return {
+    position,
+    size: batchLength + BATCH_PREFIX_BYTES,
+    baseOffset,
+    nextOffset: baseOffset + lastOffsetDelta + 1,
+    maxTimestamp: readInt64(bytes, at + BATCH.maxTimestamp),
+  }
+}
+
+/** The first record of one batch at or after a time, at or after an offset. */
+export function firstAtTime(
+  batch: Buffer,
+  timestamp: number,
+  fromOffset: number,
+  codecs: Codecs,
+): { offset: number; timestamp: number } | undefined {
+  for (const record of decodeRecords(batch, codecs)) {
+    if (record.offset >= fromOffset && record.timestamp >= timestamp) {
+      return { offset: record.offset, timestamp: record.timestamp }
+    }
+  }
+  return undefined
+}
+
+/** Calls `visit` for each good batch, in order, until it says true; tells how the walk ended. */
+export async function scanBatches(
+  file: OpenFile,
+  range: ScanRange,
+  visit: (batch: ScannedBatch) => boolean | void,
+): Promise<ScanOutcome> {
+  const windowBytes = range.codecs === undefined ? HEADER_WINDOW_BYTES : CRC_WINDOW_BYTES
+  const window = new ReadWindow(file, range.to, Math.min(windowBytes, range.to - range.from))
+  let { from: position, offset } = range
+  while (position < range.to) {
+    const left = range.to - position
+    if (left < BATCH_HEADER_BYTES) return { kind: 'torn', position, reason: `${left} bytes` }
+    const header = await window.at(position, BATCH_HEADER_BYTES)
+    if (header.length < BATCH_HEADER_BYTES)
+      return { kind: 'torn', position, reason: 'file is shorter' }
+    const batch = readScanned(header, 0, position)
+    if (typeof batch === 'string') {
+      const isBlank = header.subarray(0, BATCH_HEADER_BYTES).every((byte) => byte === 0)
+      return { kind: isBlank ? 'torn' : 'corrupt', position, reason: isBlank ? 'zeros' : batch }
+    }
+    if (batch.size > left) {
+      return { kind: 'torn', position, reason: `${batch.size} bytes announced, ${left} left` }
+    }
+    if (batch.baseOffset !== offset) {
+      return { kind: 'corrupt', position, reason: `offset ${batch.baseOffset} after ${offset - 1}` }
+    }
+    if (range.codecs !== undefined) {
+      const stored = header.readUInt32BE(BATCH.crc)
+      const actual = await crcOf(window, batch, range.codecs)
+      if (actual !== stored) {
+        const reason = `CRC ${actual.toString(16)}, header says ${stored.toString(16)}`
+        return { kind: 'corrupt', position, reason }
+      }
+    }
+    position += batch.size
+    offset = batch.nextOffset
+    if (visit(batch) === true) return { kind: 'stopped', position }
+  }
+  return { kind: 'end', position }
+}
+
+async function crcOf(window: ReadWindow, batch: ScannedBatch, codecs: Codecs): Promise<number> {
+  const end = batch.position + batch.size
+  let crc = 0
+  for (let position = batch.position + BATCH.attributes; position < end; ) {
+    const bytes = await window.at(position, 1)
+    if (bytes.length === 0) break
+    const mine = bytes.subarray(0, end - position)
+    crc = codecs.crcUpdate(crc, mine)
+    position += mine.length
+  }
+  return crc
+}
+
+/** Reads a file forward in pieces of a fixed size. */
+class ReadWindow {
+  readonly #file: OpenFile
+  readonly #end: number
+  readonly #bytes: Buffer
+  #position = 0
+  #length = 0
+
+  constructor(file: OpenFile, end: number, size: number) {
+    this.#file = file
+    this.#end = end
+    this.#bytes = Buffer.allocUnsafe(size)
+  }
+
+  /** At least `count` bytes from `position` on, fewer only at the end. Good until the next call. */
+  async at(position: number, count: number): Promise<Buffer> {
+    const wanted = Math.min(position + count, this.#end)
+    if (position < this.#position || wanted > this.#position + this.#length) {
+      const room = Math.min(this.#bytes.length, this.#end - position)
+      this.#position = position
+      this.#length = await this.#file.read(this.#bytes.subarray(0, room), position)
+    }
+    const at = position - this.#position
+    return this.#bytes.subarray(at, Math.max(at, this.#length))
+  }
+}
