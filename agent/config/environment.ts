@@ -61,9 +61,12 @@ export function overlayEnvironment(
     if (!name.startsWith(PREFIX) || value === undefined || OTHER_VARIABLES.includes(name)) continue
     const variable = known.get(name)
     if (variable === undefined) {
-      const near = nearest(name, [...known.keys(), ...OTHER_VARIABLES])
-      const meant = near === undefined ? '' : `; did you mean ${near}?`
-      problems.push({ place: name, sentence: `unknown variable${meant}` })
+      const meant = nearest(
+        name.slice(PREFIX.length),
+        [...known.keys(), ...OTHER_VARIABLES].map((each) => each.slice(PREFIX.length)),
+      )
+      const hint = meant === undefined ? '' : `; did you mean ${PREFIX}${meant}?`
+      problems.push({ place: name, sentence: `unknown variable${hint}` })
       continue
     }
     lay(root, variable, rawOf(variable.node, value, name, problems), name)
@@ -91,8 +94,12 @@ function rawOf(node: Node, value: string, place: string, problems: Problem[]): R
   if (node.kind === 'list' && !isYaml) {
     const items = value.split(',').map((item) => item.trim())
     const filled = items.filter((item) => item !== '')
-    return { kind: 'list', items: filled.map((text) => ({ kind: 'scalar', text, place })), place }
+    return {
+      kind: 'list',
+      items: filled.map((text) => ({ kind: 'scalar', text, value: text, place })),
+      place,
+    }
   }
-  if (node.kind === 'scalar' || !isYaml) return { kind: 'scalar', text: value, place }
+  if (node.kind === 'scalar' || !isYaml) return { kind: 'scalar', text: value, value, place }
   return readYaml(value, () => place, problems)
 }

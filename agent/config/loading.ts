@@ -10,6 +10,7 @@ import { codeOf } from '../base/errors.ts'
 import { overlayEnvironment, setsConfiguration } from './environment.ts'
 import { type NamedFile, type Reading, readNode } from './reading.ts'
 import { checkRelations, type Report, resolveNames, warnOfIdleTopics } from './relations.ts'
+import { checkRoutes, readProfiles } from './route-check.ts'
 import { CONFIG, type Config } from './schema.ts'
 import { emptyMap, type Problem, type Raw, readYaml } from './yaml-source.ts'
 
@@ -26,8 +27,6 @@ export interface LoadOptions {
   readonly directory: string
   /** False: without any file the defaults do, as for `status` or `topics`. */
   readonly required: boolean
-  /** Further checks of a right configuration, such as routes that shadow each other. */
-  readonly check?: (config: Config, problem: Report) => void
 }
 
 export type LoadOutcome =
@@ -109,9 +108,9 @@ async function check(
   const named = resolveNames(read, problem)
   checkRelations(named, problem, report(warnings))
   const config = await readSecrets(named, problem)
-  if (problems.length === 0) options.check?.(config, problem)
-  if (problems.length === 0) warnOfIdleTopics(config, report(warnings))
   await checkFiles(reading.files, problem)
+  if (problems.length === 0) checkRoutes(config, await readProfiles(config, problem), problem)
+  warnOfIdleTopics(config, report(warnings))
   if (problems.length > 0) return invalid(sentences(problems))
   return { kind: 'valid', config, file, warnings: sentences(warnings), places: reading.places }
 }

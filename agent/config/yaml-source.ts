@@ -14,7 +14,14 @@ import {
 } from 'yaml'
 
 export type Raw =
-  | { readonly kind: 'scalar'; readonly text: string; readonly place: string }
+  | {
+      readonly kind: 'scalar'
+      /** As written. */
+      readonly text: string
+      /** As YAML means it. */
+      readonly value: unknown
+      readonly place: string
+    }
   /** `comment`: what looks like a value is a comment to YAML. */
   | {
       readonly kind: 'nothing'
@@ -95,7 +102,7 @@ function convert(reader: TreeReader, node: YamlNode | null, outer: string, depth
   if (isScalar(node)) {
     if (node.value === null) return nothing
     const text = typeof node.value === 'string' ? node.value : (node.source ?? String(node.value))
-    return { kind: 'scalar', text, place }
+    return { kind: 'scalar', text, value: node.value, place }
   }
   if (isSeq(node)) {
     const items = node.items.map((item) => convert(reader, item as YamlNode, place, depth + 1))
@@ -165,4 +172,20 @@ function aliasTrap(text: string[], line: number): string | undefined {
 function yamlSentence(message: string): string {
   const [first = 'not YAML'] = message.split('\n')
   return `not YAML: ${first.replace(/\s+at line \d+.*$/, '')}`
+}
+
+/** The tree as plain values, read as YAML's core schema does: `7` a number, `"7"` a text. */
+export function plainValue(raw: Raw): unknown {
+  switch (raw.kind) {
+    case 'nothing':
+      return null
+    case 'scalar':
+      return raw.value
+    case 'list':
+      return raw.items.map(plainValue)
+    case 'map':
+      return Object.fromEntries(
+        [...raw.entries].map(([key, { value }]) => [key, plainValue(value)]),
+      )
+  }
 }

@@ -398,17 +398,32 @@ test('settings of a topic that no route writes are warned about', async () => {
   ])
 })
 
-test('a hook can refuse a right configuration at its place', async () => {
-  writeFileSync(join(directory, 'tributary.yaml'), 'routes:\n  - { mqttTopic: a, topic: b }\n')
-  const outcome = await loadConfig({
-    environment: {},
-    directory,
-    required: true,
-    check: (_config, problem) => problem('routes[0].topic', 'routes[0] is shadowed'),
-  })
-  assert.equal(outcome.kind === 'invalid' && outcome.problems, [
-    'tributary.yaml:2: routes[0] is shadowed',
-  ])
+test('routes are tried out: shadows, unknown names and unknown profiles', async () => {
+  const routes = (...lines: string[]) => `routes:\n${lines.map((line) => `  - ${line}\n`).join('')}`
+  await refuses(
+    routes('{ mqttTopic: "sensors/#", topic: a }', '{ mqttTopic: sensors/temp, topic: b }'),
+    'tributary.yaml:3: routes[1].mqttTopic sensors/temp is never reached: routes[0] sensors/# takes all of it and stands before it',
+  )
+  assert.match(
+    (await problemsOf(routes('{ mqttTopic: "a/{x}", topic: "{y}" }'))).join(),
+    /^tributary.yaml:2: routes\[0\].topic knows no \{y\}/,
+  )
+  assert.match(
+    (await problemsOf(routes('{ mqttTopic: a, topic: b, profile: nothing }'))).join(),
+    /^tributary.yaml:2: routes\[0\].profile nothing is not a known profile/,
+  )
+})
+
+test('a profile comes from its YAML file, and its faults are told', async () => {
+  const profile =
+    'name: meter\nmqttTopic: "m/{device}"\nfields:\n  - { name: v, path: v, type: number, min: 0 }\n'
+  writeFileSync(join(directory, 'meter.yaml'), profile)
+  const yaml =
+    'profiles: [meter.yaml]\nroutes: [{ mqttTopic: "m/{d}", topic: m, profile: meter }]\n'
+  assert.equal(await problemsOf(yaml), [])
+  writeFileSync(join(directory, 'meter.yaml'), `${profile}colour: red\n`)
+  const [problem] = await problemsOf(yaml)
+  assert.match(problem!, /^tributary.yaml:1: profiles\[0\]: .*meter.yaml: unknown key "colour"/)
 })
 
 test('deeply nested YAML is refused, not followed', async () => {
