@@ -29,6 +29,7 @@ export function unknownKeys(
 
 /** Any value as text short enough for a sentence, control characters escaped. */
 export function shorten(value: unknown, length = 40): string {
+  if (value === undefined) return 'missing'
   let text: string | undefined
   if (typeof value === 'string' && value.length > length)
     text = JSON.stringify(value.slice(0, length))
