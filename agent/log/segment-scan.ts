@@ -26,6 +26,9 @@ export interface ScannedBatch {
   maxTimestamp: number
 }
 
+/** Ends the walk by returning true. */
+export type BatchVisitor = (batch: ScannedBatch) => unknown
+
 export type ScanOutcome =
   | { kind: 'end' | 'stopped'; position: number }
   | { kind: 'torn'; position: number; reason: string }
@@ -83,7 +86,7 @@ export function firstAtTime(
 export async function scanBatches(
   file: OpenFile,
   range: ScanRange,
-  visit: (batch: ScannedBatch) => boolean | void,
+  visit: BatchVisitor,
 ): Promise<ScanOutcome> {
   const windowBytes = range.codecs === undefined ? HEADER_WINDOW_BYTES : CRC_WINDOW_BYTES
   const window = new ReadWindow(file, range.to, Math.min(windowBytes, range.to - range.from))
@@ -118,6 +121,24 @@ export async function scanBatches(
     if (visit(batch) === true) return { kind: 'stopped', position }
   }
   return { kind: 'end', position }
+}
+
+/** How many bytes, from the batch with `baseOffset` on, are whole batches below a limit. */
+export function wholeBatches(
+  bytes: Buffer,
+  baseOffset: number,
+  limitOffset: number,
+): { length: number; nextOffset: number } {
+  let length = 0
+  let nextOffset = baseOffset
+  while (length + BATCH_HEADER_BYTES <= bytes.length) {
+    const batch = readScanned(bytes, length, length)
+    if (typeof batch === 'string' || batch.baseOffset !== nextOffset) break
+    if (length + batch.size > bytes.length || batch.nextOffset > limitOffset) break
+    length += batch.size
+    nextOffset = batch.nextOffset
+  }
+  return { length, nextOffset }
 }
 
 async function crcOf(window: ReadWindow, batch: ScannedBatch, codecs: Codecs): Promise<number> {
