@@ -1,0 +1,132 @@
+// Every record of a replicated topic, read through the gateway's Kafka listener and from the real
+// Kafka, side by side: same offset, key, value, headers and timestamp; offsets dense; both ends the
+// same. Goes on at each call where the last one stopped.
+
+import { isDeepStrictEqual } from 'node:util'
+import { systemClock } from '../../agent/base/clock.ts'
+import { silentLogger } from '../../agent/base/telemetry.ts'
+import { Cluster } from '../../agent/kafka/client/cluster.ts'
+import { type ConsumedRecord, consume } from '../../agent/kafka/client/consumer.ts'
+import { findOffsets } from '../../agent/kafka/client/offsets.ts'
+import { LATEST_TIMESTAMP } from '../../agent/kafka/protocol/messages/02-list-offsets.ts'
+import { Codecs } from '../../wasm/codecs.ts'
+import { Kernel } from '../../wasm/kernel.ts'
+import type { AgentStatus } from '../support/agent-process.ts'
+
+const FAULTS_KEPT = 20
+
+export class MirrorCheck {
+  readonly faults: string[] = []
+  readonly #gatewayAddress: string
+  readonly #upstreamAddress: string
+  readonly #codecs = new Codecs(new Kernel())
+  /** topic-partition → first offset not compared yet. */
+  readonly #checked = new Map<string, number>()
+
+  constructor(gatewayAddress: string, upstreamAddress: string) {
+    this.#gatewayAddress = gatewayAddress
+    this.#upstreamAddress = upstreamAddress
+  }
+
+  /** Compares what came since the last call; hands every record to `enter`, in order of offsets. */
+  async compare(
+    status: AgentStatus,
+    enter: (place: string, value: Buffer | null) => void,
+  ): Promise<void> {
+    const gateway = this.#clusterAt(this.#gatewayAddress)
+    const upstream = this.#clusterAt(this.#upstreamAddress)
+    try {
+      for (const { topic, replicated, partitions } of status.topics) {
+        if (!replicated) continue
+        for (const { partition, highWatermark } of partitions) {
+          const name = `${topic}-${partition}`
+          const from = this.#checked.get(name) ?? 0
+          const end = await endOf(upstream, topic, partition)
+          if (end !== highWatermark) {
+            this.#fault(`${name} ends at ${highWatermark} on the gateway, at ${end} upstream`)
+          }
+          if (from >= highWatermark) continue
+          const ours = await this.#read(gateway, topic, partition, from)
+          const theirs = await this.#read(upstream, topic, partition, from)
+          for (const text of differences(name, from, highWatermark, ours, theirs)) this.#fault(text)
+          for (const { offset, value } of ours) enter(`${name}@${offset}`, value)
+          this.#checked.set(name, highWatermark)
+        }
+      }
+    } finally {
+      gateway.close()
+      upstream.close()
+    }
+  }
+
+  async #read(
+    cluster: Cluster,
+    topic: string,
+    partition: number,
+    from: number,
+  ): Promise<ConsumedRecord[]> {
+    const records: ConsumedRecord[] = []
+    const reading = consume({
+      cluster,
+      codecs: this.#codecs,
+      clock: systemClock,
+      logger: silentLogger,
+      topic,
+      partitions: [partition],
+      from: { kind: 'offset', offset: from },
+      untilEnd: true,
+    })
+    for await (const record of reading) records.push(record)
+    return records
+  }
+
+  #clusterAt(address: string): Cluster {
+    return new Cluster({
+      bootstrapServers: [address],
+      clientId: 'mirror-check',
+      clock: systemClock,
+      logger: silentLogger,
+    })
+  }
+
+  #fault(text: string): void {
+    if (this.faults.length < FAULTS_KEPT) this.faults.push(text)
+  }
+}
+
+async function endOf(cluster: Cluster, topic: string, partition: number): Promise<number> {
+  const found = await findOffsets(cluster, topic, [{ partition, timestamp: LATEST_TIMESTAMP }])
+  return found.get(partition)!.offset
+}
+
+/** What is not the same, or not at its offset, between `from` and `end` of one partition. */
+export function differences(
+  name: string,
+  from: number,
+  end: number,
+  ours: readonly ConsumedRecord[],
+  theirs: readonly ConsumedRecord[],
+): string[] {
+  const found: string[] = []
+  const count = end - from
+  if (ours.length !== count) found.push(`${name}: ${ours.length} of ${count} on the gateway`)
+  if (theirs.length !== count) found.push(`${name}: ${theirs.length} of ${count} upstream`)
+  for (let index = 0; index < count; index++) {
+    const [a, b] = [ours[index], theirs[index]]
+    if (a === undefined || b === undefined) return found
+    const place = `${name}@${from + index}`
+    if (a.offset !== from + index || b.offset !== from + index) {
+      found.push(`${place}: offset ${a.offset} on the gateway, ${b.offset} upstream`)
+    } else if (!isSameRecord(a, b)) found.push(`${place}: the records differ`)
+  }
+  return found
+}
+
+function isSameRecord(a: ConsumedRecord, b: ConsumedRecord): boolean {
+  return (
+    a.timestamp === b.timestamp &&
+    isDeepStrictEqual(a.key, b.key) &&
+    isDeepStrictEqual(a.value, b.value) &&
+    isDeepStrictEqual(a.headers, b.headers)
+  )
+}
