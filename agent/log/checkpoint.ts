@@ -1,0 +1,158 @@
+// The checkpoint: what need not be replayed. Two copies, `checkpoint-0` and `checkpoint-1`, written
+// in turn, so that a torn one leaves its predecessor.
+//
+//   "TRCP", u16 version 1, u16 0, u64 number, u64 first journal generation still needed,
+//   i64 wall time ms, u32 state entries, u32 partitions,
+//   state entry:  u16 key length, u32 value length, key, value
+//   partition:    u32 log id, i64 recovery offset, u32 segments,
+//                 segment: i64 base offset, i64 arrival ms of its newest record
+//   u32 crc of everything before
+//
+// Order on disk: segment data → their directories → this file → only then is journal space reused.
+
+import type { Codecs } from '../../wasm/codecs.ts'
+import type { FileSystem } from './file-system.ts'
+import { readInt64 } from './journal-entry.ts'
+
+export const CHECKPOINT_VERSION = 1
+export const CHECKPOINT_FILES = ['checkpoint-0', 'checkpoint-1'] as const
+const MAGIC = 0x54524350
+const HEADER_BYTES = 40
+
+export interface SegmentMark {
+  baseOffset: number
+  arrival: number
+}
+
+export interface PartitionMark {
+  logId: number
+  /** Everything below lies in synced segments. */
+  recoveryOffset: number
+  segments: SegmentMark[]
+}
+
+export interface Checkpoint {
+  number: number
+  /** Replay starts with this journal generation. */
+  generation: number
+  time: number
+  state: [key: string, value: Buffer][]
+  partitions: PartitionMark[]
+}
+
+export type CheckpointOutcome =
+  | { kind: 'checkpoint'; checkpoint: Checkpoint }
+  | { kind: 'missing' }
+  | { kind: 'newer'; version: number }
+  | { kind: 'corrupt' }
+
+export function encodeCheckpoint(checkpoint: Checkpoint, codecs: Codecs): Buffer {
+  const parts: Buffer[] = []
+  const header = Buffer.alloc(HEADER_BYTES)
+  header.writeUInt32BE(MAGIC, 0)
+  header.writeUInt16BE(CHECKPOINT_VERSION, 4)
+  header.writeBigUInt64BE(BigInt(checkpoint.number), 8)
+  header.writeBigUInt64BE(BigInt(checkpoint.generation), 16)
+  header.writeBigInt64BE(BigInt(Math.trunc(checkpoint.time)), 24)
+  header.writeUInt32BE(checkpoint.state.length, 32)
+  header.writeUInt32BE(checkpoint.partitions.length, 36)
+  parts.push(header)
+  for (const [key, value] of checkpoint.state) {
+    const entry = Buffer.alloc(6 + key.length)
+    entry.writeUInt16BE(key.length, 0)
+    entry.writeUInt32BE(value.length, 2)
+    entry.write(key, 6, 'latin1')
+    parts.push(entry, value)
+  }
+  for (const { logId, recoveryOffset, segments } of checkpoint.partitions) {
+    const entry = Buffer.alloc(16 + 16 * segments.length)
+    entry.writeUInt32BE(logId, 0)
+    entry.writeBigInt64BE(BigInt(recoveryOffset), 4)
+    entry.writeUInt32BE(segments.length, 12)
+    for (const [index, segment] of segments.entries()) {
+      entry.writeBigInt64BE(BigInt(segment.baseOffset), 16 + 16 * index)
+      entry.writeBigInt64BE(BigInt(Math.trunc(segment.arrival)), 24 + 16 * index)
+    }
+    parts.push(entry)
+  }
+  const body = Buffer.concat(parts)
+  const crc = Buffer.alloc(4)
+  crc.writeUInt32BE(codecs.crc32c(body))
+  return Buffer.concat([body, crc])
+}
+
+export function decodeCheckpoint(bytes: Buffer, codecs: Codecs): CheckpointOutcome {
+  if (bytes.length === 0) return { kind: 'missing' }
+  if (bytes.length < HEADER_BYTES + 4 || bytes.readUInt32BE(0) !== MAGIC) return { kind: 'corrupt' }
+  const version = bytes.readUInt16BE(4)
+  if (version > CHECKPOINT_VERSION) return { kind: 'newer', version }
+  const body = bytes.subarray(0, bytes.length - 4)
+  if (codecs.crc32c(body) !== bytes.readUInt32BE(body.length)) return { kind: 'corrupt' }
+  const state: Checkpoint['state'] = []
+  let position = HEADER_BYTES
+  for (let left = body.readUInt32BE(32); left > 0; left--) {
+    const keyEnd = position + 6 + body.readUInt16BE(position)
+    const end = keyEnd + body.readUInt32BE(position + 2)
+    state.push([
+      body.toString('latin1', position + 6, keyEnd),
+      Buffer.from(body.subarray(keyEnd, end)),
+    ])
+    position = end
+  }
+  const partitions: PartitionMark[] = []
+  for (let left = body.readUInt32BE(36); left > 0; left--) {
+    const segments: SegmentMark[] = []
+    const count = body.readUInt32BE(position + 12)
+    for (let at = position + 16; at < position + 16 + 16 * count; at += 16) {
+      segments.push({ baseOffset: readInt64(body, at), arrival: readInt64(body, at + 8) })
+    }
+    const recoveryOffset = readInt64(body, position + 4)
+    partitions.push({ logId: body.readUInt32BE(position), recoveryOffset, segments })
+    position += 16 + 16 * count
+  }
+  const number = readInt64(body, 8)
+  const generation = readInt64(body, 16)
+  return {
+    kind: 'checkpoint',
+    checkpoint: { number, generation, time: readInt64(body, 24), state, partitions },
+  }
+}
+
+export async function readCheckpoint(
+  fs: FileSystem,
+  path: string,
+  codecs: Codecs,
+): Promise<CheckpointOutcome> {
+  const size = await fs.size(path)
+  if (size === undefined) return { kind: 'missing' }
+  const file = await fs.open(path, 'read')
+  try {
+    const bytes = Buffer.alloc(size)
+    const length = await file.read(bytes, 0)
+    return decodeCheckpoint(bytes.subarray(0, length), codecs)
+  } finally {
+    await file.close()
+  }
+}
+
+/** Durable when it resolves, the name included. Returns the bytes written. */
+export async function writeCheckpoint(
+  fs: FileSystem,
+  directory: string,
+  checkpoint: Checkpoint,
+  codecs: Codecs,
+): Promise<number> {
+  const path = `${directory}/${CHECKPOINT_FILES[checkpoint.number % 2]}`
+  const isNew = (await fs.size(path)) === undefined
+  const bytes = encodeCheckpoint(checkpoint, codecs)
+  const file = await fs.open(path, 'create')
+  try {
+    await file.truncate(0)
+    await file.write([bytes], 0)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  if (isNew) await fs.syncDirectory(directory)
+  return bytes.length
+}

@@ -1,0 +1,186 @@
+// Releases journal files: when a generation is full, what only it holds goes to segments (large
+// tails) or into the next generation (small ones), then a checkpoint says where replay begins.
+//
+//   roll → first commit of the new generation (carried tails, state snapshot) → frozen tails sealed
+//        → segment data synced, one file at a time → their directories → checkpoint → old file free
+//
+// - The state in a checkpoint is the one of that first commit: nothing in it is not yet durable.
+// - A checkpoint that fails (full disk) is tried again; meanwhile commits go on until the journal
+//   is full, and then wait.
+
+import type { Codecs } from '../../wasm/codecs.ts'
+import { assert } from '../base/assert.ts'
+import { type Clock, sleep } from '../base/clock.ts'
+import { AgentError } from '../base/errors.ts'
+import type { Logger } from '../base/telemetry.ts'
+import { type Checkpoint, type PartitionMark, writeCheckpoint } from './checkpoint.ts'
+import type { Committer } from './committer.ts'
+import type { FileSystem } from './file-system.ts'
+import type { Journal } from './journal.ts'
+import type { PartitionLog } from './partition-log.ts'
+import type { StateStore } from './state-store.ts'
+
+export interface CheckpointerOptions {
+  fs: FileSystem
+  directory: string
+  codecs: Codecs
+  committer: Committer
+  journal: Journal
+  state: StateStore
+  partitions: () => Iterable<PartitionLog>
+  clock: Clock
+  logger: Logger
+  /** Tails up to this size are journaled again instead of sealed; and all of them together. */
+  carry: { tailBytesMax: number; totalBytesMax: number }
+}
+
+/** What has to happen before the generations below `generation` are free. */
+interface Release {
+  generation: number
+  commit: number
+  state: [string, Buffer][]
+  sealTargets: { partition: PartitionLog; offset: number }[]
+}
+
+const RETRY_MS = 1000
+
+export class Checkpointer {
+  readonly #options: CheckpointerOptions
+  #number: number
+  #oldestNeeded: number
+  #sealTargets: Release['sealTargets'] = []
+  #wanted: Release | undefined
+  #running: Promise<void> | undefined
+  #closed = false
+  writtenBytes = 0
+  /** Why no checkpoint can be written at the moment. */
+  trouble: string | undefined
+
+  constructor(options: CheckpointerOptions, last: { number: number; generation: number }) {
+    this.#options = options
+    this.#number = last.number
+    this.#oldestNeeded = last.generation
+  }
+
+  /** Starts a new journal generation, waiting for the checkpoint that frees a file if need be. */
+  async roll(): Promise<void> {
+    const { journal, committer } = this.#options
+    while (!(await journal.roll(this.#oldestNeeded))) {
+      if (this.#closed) throw new AgentError('CLOSED', 'the log is closed')
+      assert(this.#running !== undefined, 'a journal file is free, or a checkpoint is on its way')
+      await this.#running
+    }
+    this.#carryOrFreeze()
+    committer.expectCarry()
+  }
+
+  /** After recovery: releases the generations before the one that goes on, if there are any. */
+  resume(): void {
+    const { journal, committer, partitions } = this.#options
+    if (journal.generation <= this.#oldestNeeded) return
+    // Frames of this generation may need tails of older ones: those must go to segments.
+    this.#sealTargets = []
+    for (const partition of partitions()) {
+      partition.freeze()
+      this.#sealTargets.push({ partition, offset: partition.logEndOffset })
+    }
+    committer.expectCarry()
+  }
+
+  /** The committer hands the first commit of a generation over: the state now is the snapshot. */
+  rolled(commit: number): void {
+    const { journal, state } = this.#options
+    const sealTargets = this.#sealTargets
+    this.#sealTargets = []
+    const snapshot = [...state.entries()]
+    this.#wanted = { generation: journal.generation, commit, state: snapshot, sealTargets }
+    this.#running ??= this.#run()
+  }
+
+  /** Seals everything, syncs and writes a checkpoint; for a clean shutdown, with no appends left. */
+  async final(): Promise<void> {
+    await this.#running
+    const { journal, state, partitions } = this.#options
+    for (const partition of partitions()) await partition.seal()
+    // Nothing of this generation is needed either: replay begins with the next one.
+    await this.#write({ generation: journal.generation + 1, state: [...state.entries()] })
+  }
+
+  close(): Promise<void> {
+    this.#closed = true
+    return this.#running ?? Promise.resolve()
+  }
+
+  #carryOrFreeze(): void {
+    const { partitions, committer, carry } = this.#options
+    let total = 0
+    for (const partition of partitions()) {
+      const [tail, ...more] = partition.tails
+      if (tail === undefined) continue
+      const isSmall =
+        tail.length <= carry.tailBytesMax && total + tail.length <= carry.totalBytesMax
+      if (more.length === 0 && tail.kind === 'records' && !tail.frozen && isSmall) {
+        tail.journaledLength = 0
+        tail.journaledCount = 0
+        committer.carry(partition)
+        total += tail.length
+        continue
+      }
+      partition.freeze()
+      this.#sealTargets.push({ partition, offset: partition.logEndOffset })
+    }
+  }
+
+  async #run(): Promise<void> {
+    while (this.#wanted !== undefined && !this.#closed) {
+      const release = this.#wanted
+      this.#wanted = undefined
+      await this.#release(release)
+    }
+    this.#running = undefined
+  }
+
+  async #release(release: Release): Promise<void> {
+    const { committer, clock, logger } = this.#options
+    try {
+      await committer.durable(release.commit)
+    } catch {
+      // The log has failed or closed: there is nothing to release any more.
+      return
+    }
+    for (const { partition, offset } of release.sealTargets) {
+      while (partition.sealedOffset < offset && !this.#closed) {
+        await Promise.race([partition.sealed(offset), sleep(clock, RETRY_MS)])
+      }
+    }
+    while (!this.#closed) {
+      try {
+        await this.#write(release)
+        this.trouble = undefined
+        return
+      } catch (error) {
+        const reason = `no checkpoint can be written: ${String(error)}`
+        if (this.trouble === undefined) logger.error(reason)
+        this.trouble = reason
+        await sleep(clock, RETRY_MS)
+      }
+    }
+  }
+
+  async #write({ generation, state }: Pick<Release, 'generation' | 'state'>): Promise<void> {
+    const { fs, directory, codecs, partitions, clock } = this.#options
+    assert(generation > this.#oldestNeeded || this.#number === 0, 'checkpoints go forward')
+    const marks: PartitionMark[] = []
+    for (const partition of [...partitions()]) {
+      const recoveryOffset = await partition.segments.sync()
+      const { logId } = partition
+      marks.push({ logId, recoveryOffset, segments: partition.segments.marks() })
+    }
+    const number = this.#number + 1
+    const time = clock.now()
+    const checkpoint: Checkpoint = { number, generation, time, state, partitions: marks }
+    this.writtenBytes += await writeCheckpoint(fs, directory, checkpoint, codecs)
+    this.#number = number
+    this.#oldestNeeded = generation
+  }
+}

@@ -1,0 +1,293 @@
+// Group commit: everything appended since the last one becomes durable with one journal write for
+// all partitions; then high watermarks move and the listeners (acks) run.
+//
+// - One commit is in flight at a time. `openCommit` is the number of the next one: what is appended
+//   or put in state now is durable when `durableCommit` has reached it.
+// - A commit starts at once when none is in flight; after one during which more arrived it gathers
+//   for a fraction of the recent write time, or paces itself (`commitIntervalMs`).
+// - A commit larger than a frame takes several; recovery applies all of them or none.
+// - When the journal fails even in a fresh file, nothing is acked any more: `failure` stays set.
+
+import { SCRATCH } from '../../wasm/assembly/limits.ts'
+import type { Kernel } from '../../wasm/kernel.ts'
+import { assert } from '../base/assert.ts'
+import type { Clock } from '../base/clock.ts'
+import { AgentError } from '../base/errors.ts'
+import type { Histogram } from '../base/telemetry.ts'
+import { FRAME_PAYLOAD_BYTES_MAX, type Journal } from './journal.ts'
+import {
+  BATCH_HEADER_BYTES,
+  RECORDS_HEADER_BYTES,
+  stateEntryBytes,
+  writeBatchHeader,
+  writeRecordsHeader,
+  writeStateEntry,
+} from './journal-entry.ts'
+import type { PartitionLog } from './partition-log.ts'
+import type { Tail } from './tail.ts'
+
+/** Appends wait for the next commit above this, so that a commit fits one frame as a rule. */
+export const OPEN_BYTES_MAX = 1_179_648
+/** The share of the recent write time for which a burst is gathered: above it bursts wait twice. */
+const GATHER_SHARE = 0.1
+
+export interface CommitterOptions {
+  kernel: Kernel
+  clock: Clock
+  /** Appends wait for the next commit above this: OPEN_BYTES_MAX, or less for a small journal. */
+  openBytesMax: number
+  /** Least time between commits; 'auto' paces only when commits are small and arrive in a row. */
+  commitIntervalMs: number | 'auto'
+  duration: Histogram
+  /** Called when the journal file is full: starts the next generation, or waits until it can. */
+  roll: () => Promise<void>
+  /** The state has just been handed to the first commit of a generation. */
+  rolled: (commit: number) => void
+  /** After every commit, once high watermarks have moved and before the listeners run. */
+  committed: (partitions: readonly PartitionLog[]) => void
+  failed: (failure: AgentError) => void
+}
+
+interface Waiter {
+  commit: number
+  resolve: () => void
+  reject: (error: AgentError) => void
+}
+
+export class Committer {
+  readonly #options: CommitterOptions
+  #journal: Journal | undefined
+  #dirty: PartitionLog[] = []
+  #state: [key: string, value: Buffer | undefined][] = []
+  readonly #riding = new Map<string, Buffer | undefined>()
+  readonly #listeners = new Set<(durableCommit: number) => void>()
+  #waiters: Waiter[] = []
+  #running = false
+  #hasWork = false
+  #lastStart = 0
+  #recentWriteMs = 0
+  #carryPending = false
+  openCommit = 1
+  durableCommit = 0
+  /** Record and state bytes waiting for the next commit. */
+  openBytes = 0
+  failure: AgentError | undefined
+
+  constructor(options: CommitterOptions) {
+    this.#options = options
+  }
+
+  /** Recent time of one journal write, milliseconds. */
+  get recentWriteMs(): number {
+    return this.#recentWriteMs
+  }
+
+  start(journal: Journal): void {
+    this.#journal = journal
+  }
+
+  hasRoomFor(bytes: number): boolean {
+    return this.failure === undefined && this.openBytes + bytes <= this.#options.openBytesMax
+  }
+
+  /** Records of `partition` are in its tails and not yet in a commit. */
+  appended(partition: PartitionLog, bytes: number): void {
+    this.openBytes += bytes
+    if (!partition.dirty) {
+      partition.dirty = true
+      this.#dirty.push(partition)
+    }
+    if (!this.#hasWork) this.request()
+  }
+
+  stateChanged(key: string, value: Buffer | undefined, ride: boolean): void {
+    if (ride) {
+      this.#riding.set(key, value)
+      return
+    }
+    // A riding change of the same key is older: it must not overwrite this one.
+    this.#riding.delete(key)
+    this.#state.push([key, value])
+    this.openBytes += stateEntryBytes(key, value)
+    if (!this.#hasWork) this.request()
+  }
+
+  /** Journals this partition's small tails again in the next commit, for a new generation. */
+  carry(partition: PartitionLog): void {
+    if (partition.dirty) return
+    partition.dirty = true
+    this.#dirty.push(partition)
+  }
+
+  /** A commit starts soon even if there is nothing but riding state. */
+  request(): void {
+    this.#hasWork = true
+    if (this.#running || this.#journal === undefined || this.failure !== undefined) return
+    this.#running = true
+    this.#options.clock.soon(() => {
+      this.#run().catch((error) => this.#fail(error))
+    })
+  }
+
+  onCommit(listener: (durableCommit: number) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** Resolves when commit `commit` is on disk; rejects when it never will be. */
+  durable(commit: number): Promise<void> {
+    if (commit <= this.durableCommit) return Promise.resolve()
+    if (this.failure !== undefined) return Promise.reject(this.failure)
+    return new Promise((resolve, reject) => this.#waiters.push({ commit, resolve, reject }))
+  }
+
+  /** Ends all waiting; nothing is committed after it. */
+  close(error: AgentError): void {
+    this.failure ??= error
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(this.failure)
+  }
+
+  /** The next commit is the first of a generation. */
+  expectCarry(): void {
+    this.#carryPending = true
+    this.request()
+  }
+
+  async #run(): Promise<void> {
+    const { clock } = this.#options
+    while (this.#hasWork && this.failure === undefined) {
+      await this.#gather()
+      const journal = this.#journal
+      assert(journal !== undefined, 'a commit runs on an open journal')
+      if (!journal.hasRoomFor(this.#pendingBytes())) {
+        await this.#options.roll()
+        assert(journal.hasRoomFor(this.#pendingBytes()), 'a commit fits an empty journal file')
+      }
+      this.#lastStart = clock.monotonic()
+      await this.#commit(journal)
+      const took = clock.monotonic() - this.#lastStart
+      this.#recentWriteMs =
+        this.#recentWriteMs === 0 ? took : this.#recentWriteMs * 0.9 + took * 0.1
+      this.#options.duration.observe(took / 1000)
+    }
+    this.#running = false
+  }
+
+  /** What the next frame could need at most; a commit of many frames rolls in between. */
+  #pendingBytes(): number {
+    let bytes = this.openBytes + RECORDS_HEADER_BYTES * 2 * this.#dirty.length
+    for (const [key, value] of this.#riding) bytes += stateEntryBytes(key, value)
+    if (this.#carryPending) return Math.min(bytes, FRAME_PAYLOAD_BYTES_MAX)
+    return Math.min(bytes + 4096, FRAME_PAYLOAD_BYTES_MAX)
+  }
+
+  async #gather(): Promise<void> {
+    const { clock, commitIntervalMs } = this.#options
+    if (this.#lastStart === 0) return
+    const least =
+      commitIntervalMs === 'auto' ? this.#recentWriteMs * GATHER_SHARE : commitIntervalMs
+    const wait = this.#lastStart + least - clock.monotonic()
+    if (wait >= 1) await new Promise<void>((resolve) => void clock.after(wait, resolve))
+  }
+
+  async #commit(journal: Journal): Promise<void> {
+    const { kernel, clock } = this.#options
+    const number = this.openCommit++
+    const state = this.#state
+    const partitions = this.#dirty
+    this.#state = []
+    this.#dirty = []
+    this.openBytes = 0
+    this.#hasWork = false
+    for (const entry of this.#riding) state.push(entry)
+    this.#riding.clear()
+    if (this.#carryPending) {
+      this.#carryPending = false
+      this.#options.rolled(number)
+    }
+    const time = clock.now()
+    let position = SCRATCH
+    const flush = async (more: boolean) => {
+      const length = position - SCRATCH
+      position = SCRATCH
+      if (more && !journal.hasRoomFor(FRAME_PAYLOAD_BYTES_MAX)) {
+        throw new AgentError('STORAGE_IO', 'a commit outgrew the journal')
+      }
+      await journal.append(SCRATCH, length, time, more)
+    }
+    const fits = (bytes: number) => position + bytes <= SCRATCH + FRAME_PAYLOAD_BYTES_MAX
+    for (const [key, value] of state) {
+      if (!fits(stateEntryBytes(key, value))) await flush(true)
+      position = writeStateEntry(kernel.buffer, position, key, value)
+    }
+    for (const partition of partitions) {
+      partition.dirty = false
+      for (const tail of partition.tails) {
+        const bytes = pendingBytes(tail)
+        if (bytes === 0) continue
+        if (!fits(bytes)) await flush(true)
+        position = writeTail(kernel, position, partition.logId, tail)
+      }
+      partition.committingOffset = partition.logEndOffset
+    }
+    await flush(false)
+    for (const partition of partitions) partition.markDurable(time)
+    this.durableCommit = number
+    this.#options.committed(partitions)
+    for (const listener of this.#listeners) listener(number)
+    this.#settle(number)
+  }
+
+  #settle(number: number): void {
+    if (this.#waiters.length === 0) return
+    const left: Waiter[] = []
+    for (const waiter of this.#waiters) {
+      if (waiter.commit <= number) waiter.resolve()
+      else left.push(waiter)
+    }
+    this.#waiters = left
+  }
+
+  #fail(cause: unknown): void {
+    const message = `the journal cannot be written (${String(cause)}): nothing is acked until a restart`
+    const failure = new AgentError('STORAGE_IO', message, { cause })
+    this.#running = false
+    this.close(failure)
+    this.#options.failed(failure)
+  }
+}
+
+function pendingBytes(tail: Tail): number {
+  if (tail.kind === 'batch') return tail.journaled ? 0 : BATCH_HEADER_BYTES + tail.bytes.length
+  return tail.journaledCount === tail.count
+    ? 0
+    : RECORDS_HEADER_BYTES + tail.length - tail.journaledLength
+}
+
+function writeTail(kernel: Kernel, position: number, logId: number, tail: Tail): number {
+  if (tail.kind === 'batch') {
+    const length = tail.bytes.length
+    const start = writeBatchHeader(kernel.view, position, logId, tail.baseOffset, length)
+    kernel.u8.set(tail.bytes, start)
+    tail.markJournaled()
+    return start + length
+  }
+  const length = tail.length - tail.journaledLength
+  const start = writeRecordsHeader(
+    kernel.view,
+    position,
+    {
+      logId,
+      tailBase: tail.baseOffset,
+      baseTimestamp: tail.baseTimestamp,
+      maxTimestamp: tail.maxTimestamp,
+      firstDelta: tail.journaledCount,
+      count: tail.count - tail.journaledCount,
+    },
+    length,
+  )
+  const source = tail.slot + tail.journaledLength
+  kernel.u8.copyWithin(start, source, source + length)
+  tail.markJournaled()
+  return start + length
+}

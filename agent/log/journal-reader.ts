@@ -1,0 +1,163 @@
+// Reads journal files: at recovery, in verify and in dump. Never writes.
+//
+// A frame that does not hold ends the file. If a whole frame of the same generation with a higher
+// sequence stands behind it, that is rot and not a torn end: the reader says so and goes on there.
+
+import { EGRESS, SCRATCH } from '../../wasm/assembly/limits.ts'
+import type { Kernel } from '../../wasm/kernel.ts'
+import type { FileSystem, OpenFile } from './file-system.ts'
+import {
+  FILE_MAGIC,
+  FLAG_LZ4,
+  FLAG_MORE,
+  FRAME_HEADER_BYTES,
+  FRAME_MAGIC,
+  FRAME_PAYLOAD_BYTES_MAX,
+  JOURNAL_VERSION,
+  SECTOR_BYTES,
+} from './journal.ts'
+import { readInt64 } from './journal-entry.ts'
+
+export interface JournalHeader {
+  generation: number
+  salt: number
+  crc: number
+}
+
+export type HeaderOutcome =
+  | ({ kind: 'header' } & JournalHeader)
+  | { kind: 'unused' }
+  | { kind: 'newer'; version: number }
+  | { kind: 'corrupt' }
+
+export interface JournalFrame {
+  position: number
+  size: number
+  sequence: number
+  time: number
+  more: boolean
+  crc: number
+  previousCrc: number
+  payload: Buffer
+}
+
+export type FrameOutcome =
+  | { kind: 'frame'; frame: JournalFrame }
+  /** Nothing valid stands here or behind: the end, `torn` when a frame was begun. */
+  | { kind: 'end'; position: number; torn: boolean }
+  /** Bytes that were acked once and no longer hold; reading goes on at `resume`. */
+  | { kind: 'rot'; position: number; resume: number }
+
+export async function readJournalHeader(kernel: Kernel, file: OpenFile): Promise<HeaderOutcome> {
+  const header = Buffer.alloc(SECTOR_BYTES)
+  if ((await file.read(header, 0)) < SECTOR_BYTES) return { kind: 'unused' }
+  if (header.every((byte) => byte === 0)) return { kind: 'unused' }
+  if (header.readUInt32BE(0) !== FILE_MAGIC) return { kind: 'corrupt' }
+  const version = header.readUInt16BE(4)
+  if (version > JOURNAL_VERSION) return { kind: 'newer', version }
+  kernel.u8.set(header.subarray(0, 20), SCRATCH)
+  const crc = header.readUInt32BE(20)
+  if (kernel.crc32c(SCRATCH, 20) !== crc) return { kind: 'corrupt' }
+  return { kind: 'header', generation: readInt64(header, 8), salt: header.readUInt32BE(16), crc }
+}
+
+export async function readJournalBytes(fs: FileSystem, path: string): Promise<Buffer> {
+  const file = await fs.open(path, 'read')
+  try {
+    const bytes = Buffer.alloc(await file.size())
+    const length = await file.read(bytes, 0)
+    return bytes.subarray(0, length)
+  } finally {
+    await file.close()
+  }
+}
+
+/** The frames of one file, chained from its header. `bytes` is the whole file. */
+export function* readFrames(
+  kernel: Kernel,
+  bytes: Buffer,
+  header: JournalHeader,
+): Iterable<FrameOutcome> {
+  let position = SECTOR_BYTES
+  let previousCrc = header.crc
+  let sequence = 0
+  for (;;) {
+    const frame = readFrame(kernel, bytes, position, header.salt)
+    if (frame !== undefined && frame.previousCrc === previousCrc) {
+      yield { kind: 'frame', frame }
+      previousCrc = frame.crc
+      sequence = frame.sequence
+      position += frame.size
+      continue
+    }
+    const resume = findFrame(kernel, bytes, position + SECTOR_BYTES, header.salt, sequence)
+    if (resume === undefined) {
+      const torn = position + 4 <= bytes.length && bytes.readUInt32BE(position) === FRAME_MAGIC
+      yield { kind: 'end', position, torn }
+      return
+    }
+    yield { kind: 'rot', position, resume: resume.position }
+    position = resume.position
+    previousCrc = resume.previousCrc
+  }
+}
+
+function findFrame(
+  kernel: Kernel,
+  bytes: Buffer,
+  from: number,
+  salt: number,
+  sequence: number,
+): JournalFrame | undefined {
+  for (let at = from; at + FRAME_HEADER_BYTES <= bytes.length; at += SECTOR_BYTES) {
+    const frame = readFrame(kernel, bytes, at, salt)
+    if (frame !== undefined && frame.sequence > sequence) return frame
+  }
+  return undefined
+}
+
+/** The frame at `position` if it holds in itself; its payload is a copy. */
+function readFrame(
+  kernel: Kernel,
+  bytes: Buffer,
+  position: number,
+  salt: number,
+): JournalFrame | undefined {
+  if (position + FRAME_HEADER_BYTES > bytes.length) return undefined
+  if (bytes.readUInt32BE(position) !== FRAME_MAGIC) return undefined
+  if (bytes.readUInt32BE(position + 12) !== salt) return undefined
+  const stored = bytes.readUInt32BE(position + 24)
+  const raw = bytes.readUInt32BE(position + 28)
+  const end = position + FRAME_HEADER_BYTES + stored
+  if (end > bytes.length || stored > raw || raw > FRAME_PAYLOAD_BYTES_MAX) return undefined
+  kernel.u8.set(bytes.subarray(position + 8, end), SCRATCH)
+  const crc = bytes.readUInt32BE(position + 4)
+  if (kernel.crc32c(SCRATCH, end - position - 8) !== crc) return undefined
+  const flags = bytes.readUInt8(position + 40)
+  const payload = readPayload(kernel, bytes.subarray(end - stored, end), raw, flags)
+  if (payload === undefined) return undefined
+  return {
+    position,
+    size: Math.ceil((FRAME_HEADER_BYTES + stored) / SECTOR_BYTES) * SECTOR_BYTES,
+    sequence: readInt64(bytes, position + 16),
+    time: readInt64(bytes, position + 32),
+    more: (flags & FLAG_MORE) !== 0,
+    crc,
+    previousCrc: bytes.readUInt32BE(position + 8),
+    payload,
+  }
+}
+
+function readPayload(
+  kernel: Kernel,
+  stored: Buffer,
+  raw: number,
+  flags: number,
+): Buffer | undefined {
+  if ((flags & FLAG_LZ4) === 0) return stored.length === raw ? Buffer.from(stored) : undefined
+  // The staging region is free: nobody reads a journal that is being written.
+  kernel.u8.set(stored, EGRESS)
+  const length = kernel.lz4Unframe(EGRESS, stored.length, SCRATCH, raw)
+  if (length !== raw) return undefined
+  return Buffer.from(kernel.u8.subarray(SCRATCH, SCRATCH + raw))
+}

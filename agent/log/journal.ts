@@ -1,0 +1,241 @@
+// The write-ahead journal: preallocated files, used in turn, one frame a write, one sync a frame.
+//
+//   journal-<n>    file header (512 B) | frame | frame | … each frame starts at a multiple of 512
+//   file header    "TRJH", u16 version 1, u16 0, u64 generation, u32 salt, u32 crc of the 20 bytes
+//   frame header   "TRJF", u32 crc, u32 crc of the frame before, u32 salt, u64 sequence,
+//   (48 B)         u32 stored length, u32 raw length, i64 wall time ms, u8 flags, 7 × 0; payload
+//
+// The frame's crc covers everything behind it, payload included. A frame lives only when its salt is
+// the file's, its crc holds, and it names the crc of its predecessor (the header's, for the first):
+// no stale frame of an earlier use and no payload that looks like a frame can come alive.
+// Flags: 1 = payload is an LZ4 frame, 2 = the commit goes on in the next frame.
+// Frames never share a 512-byte sector, so writing one cannot tear another that was acked.
+
+import { EGRESS, EGRESS_BYTES } from '../../wasm/assembly/limits.ts'
+import type { Kernel } from '../../wasm/kernel.ts'
+import { assert } from '../base/assert.ts'
+import { AgentError } from '../base/errors.ts'
+import type { FileSystem, OpenFile } from './file-system.ts'
+import { writeInt64 } from './journal-entry.ts'
+
+export const JOURNAL_VERSION = 1
+export const SECTOR_BYTES = 512
+export const FRAME_HEADER_BYTES = 48
+/** Payload bytes of one frame before compression; a frame must fit the staging region. */
+export const FRAME_PAYLOAD_BYTES_MAX = EGRESS_BYTES - 64 * 1024
+export const FILE_MAGIC = 0x54524a48
+export const FRAME_MAGIC = 0x54524a46
+export const FLAG_LZ4 = 1
+export const FLAG_MORE = 2
+/** Below this a payload is stored as it is: it would not save a page. */
+const COMPRESS_FROM_BYTES = 4096
+/** Two take turns; more only while one that failed to sync waits for the checkpoint to release it. */
+const FILES_IN_TURN = 2
+const FILES_MAX = 4
+
+/** Where the next frame goes and what it follows. */
+export interface JournalPosition {
+  file: string
+  generation: number
+  salt: number
+  position: number
+  previousCrc: number
+  sequence: number
+}
+
+export interface JournalOptions {
+  fs: FileSystem
+  directory: string
+  kernel: Kernel
+  /** Size of one preallocated file. */
+  fileBytes: number
+  randomSalt: () => number
+}
+
+interface JournalFile {
+  path: string
+  /** 0 = never used. */
+  generation: number
+  handle: OpenFile
+}
+
+export class Journal {
+  readonly #options: JournalOptions
+  readonly #files: JournalFile[] = []
+  #current: JournalFile | undefined
+  #generation = 0
+  #salt = 0
+  #position = 0
+  #previousCrc = 0
+  #sequence = 1
+  /** Bytes handed to the disk, padding and file headers included. */
+  writtenBytes = 0
+
+  private constructor(options: JournalOptions) {
+    this.#options = options
+  }
+
+  /** Opens what recovery found; without `resume` the first frame needs a `roll`. */
+  static async open(
+    options: JournalOptions,
+    found: { path: string; generation: number }[],
+    lastGeneration: number,
+    resume: JournalPosition | undefined,
+  ): Promise<Journal> {
+    const journal = new Journal(options)
+    journal.#generation = lastGeneration
+    for (const { path, generation } of found) {
+      const handle = await options.fs.open(path, 'write', { durable: true })
+      journal.#files.push({ path, generation, handle })
+    }
+    if (resume !== undefined) {
+      journal.#current = journal.#files.find((file) => file.path === resume.file)
+      assert(journal.#current !== undefined, 'the journal resumes in a file that was read')
+      journal.#salt = resume.salt
+      journal.#position = resume.position
+      journal.#previousCrc = resume.previousCrc
+      journal.#sequence = resume.sequence
+    }
+    return journal
+  }
+
+  /** Number of the newest use of a file; 0 before the first. */
+  get generation(): number {
+    return this.#generation
+  }
+
+  /** Bytes of all files, free ones included. */
+  get diskBytes(): number {
+    return this.#files.length * this.#options.fileBytes
+  }
+
+  /** True when a payload of `bytes` fits the current file even if it does not compress. */
+  hasRoomFor(bytes: number): boolean {
+    if (this.#current === undefined) return false
+    return this.#position + sectors(FRAME_HEADER_BYTES + bytes) <= this.#options.fileBytes
+  }
+
+  /** Starts the next generation in a file that is free below `oldestNeeded`; false when none is. */
+  async roll(oldestNeeded: number): Promise<boolean> {
+    const generation = this.#generation + 1
+    const file =
+      this.#files.find((candidate) => candidate.generation < oldestNeeded) ??
+      (await this.#createFile(FILES_IN_TURN))
+    if (file === undefined) return false
+    const salt = this.#options.randomSalt() >>> 0
+    const header = Buffer.alloc(SECTOR_BYTES)
+    header.writeUInt32BE(FILE_MAGIC, 0)
+    header.writeUInt16BE(JOURNAL_VERSION, 4)
+    header.writeBigUInt64BE(BigInt(generation), 8)
+    header.writeUInt32BE(salt, 16)
+    const { kernel } = this.#options
+    kernel.u8.set(header.subarray(0, 20), EGRESS)
+    const crc = kernel.crc32c(EGRESS, 20)
+    header.writeUInt32BE(crc, 20)
+    await file.handle.write([header], 0)
+    this.writtenBytes += SECTOR_BYTES
+    file.generation = generation
+    this.#generation = generation
+    this.#current = file
+    this.#salt = salt
+    this.#previousCrc = crc
+    this.#position = SECTOR_BYTES
+    return true
+  }
+
+  /**
+   * Writes one frame whose payload lies at `source` in kernel memory. Durable when it resolves.
+   * After a failed write the pages may read back clean without being on disk, so the file is given
+   * up: the same frame goes to a fresh generation, and only if that fails too the error is thrown.
+   */
+  async append(source: number, length: number, time: number, more: boolean): Promise<void> {
+    assert(length <= FRAME_PAYLOAD_BYTES_MAX, 'a frame fits its staging region')
+    const stored = this.#stage(source, length)
+    try {
+      await this.#write(stored, length, time, more)
+    } catch {
+      // Everything before this frame is durable in the old file, so it stays until a checkpoint.
+      const fresh = await this.#createFile(FILES_MAX)
+      if (fresh === undefined) throw new AgentError('STORAGE_IO', 'the journal has no file left')
+      const payload = Buffer.from(
+        this.#options.kernel.u8.subarray(EGRESS, EGRESS + FRAME_HEADER_BYTES + stored),
+      )
+      await this.roll(1)
+      this.#options.kernel.u8.set(payload, EGRESS)
+      await this.#write(stored, length, time, more)
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const file of this.#files) await file.handle.close()
+  }
+
+  /** Puts the payload behind the place of its header; returns its stored length. */
+  #stage(source: number, length: number): number {
+    const { kernel } = this.#options
+    const target = EGRESS + FRAME_HEADER_BYTES
+    if (length > COMPRESS_FROM_BYTES) {
+      const stored = kernel.lz4Frame(
+        source,
+        length,
+        target,
+        EGRESS_BYTES - FRAME_HEADER_BYTES - SECTOR_BYTES,
+      )
+      if (stored > 0 && stored < length) return stored
+    }
+    kernel.u8.copyWithin(target, source, source + length)
+    return length
+  }
+
+  async #write(stored: number, raw: number, time: number, more: boolean): Promise<void> {
+    const { kernel } = this.#options
+    const { view, u8 } = kernel
+    const at = EGRESS
+    view.setUint32(at, FRAME_MAGIC)
+    view.setUint32(at + 8, this.#previousCrc)
+    view.setUint32(at + 12, this.#salt)
+    writeInt64(view, at + 16, this.#sequence)
+    view.setUint32(at + 24, stored)
+    view.setUint32(at + 28, raw)
+    writeInt64(view, at + 32, time)
+    view.setUint32(at + 40, 0)
+    view.setUint32(at + 44, 0)
+    view.setUint8(at + 40, (stored < raw ? FLAG_LZ4 : 0) | (more ? FLAG_MORE : 0))
+    const crc = kernel.crc32c(at + 8, FRAME_HEADER_BYTES - 8 + stored)
+    view.setUint32(at + 4, crc)
+    const size = sectors(FRAME_HEADER_BYTES + stored)
+    u8.fill(0, at + FRAME_HEADER_BYTES + stored, at + size)
+    assert(this.#current !== undefined, 'the journal was rolled before its first frame')
+    await this.#current.handle.write([u8.subarray(at, at + size)], this.#position)
+    this.#position += size
+    this.#previousCrc = crc
+    this.#sequence++
+    this.writtenBytes += size
+  }
+
+  /** Makes one more file of zeros, on disk with its name; undefined when there are `limit`. */
+  async #createFile(limit: number): Promise<JournalFile | undefined> {
+    const { fs, directory, fileBytes } = this.#options
+    if (this.#files.length >= limit) return undefined
+    const taken = new Set(this.#files.map((file) => file.path))
+    let number = 0
+    while (taken.has(`${directory}/journal-${number}`)) number++
+    const path = `${directory}/journal-${number}`
+    const handle = await fs.open(path, 'create', { durable: true })
+    const zeros = Buffer.alloc(Math.min(fileBytes, 1 << 20))
+    for (let position = 0; position < fileBytes; position += zeros.length) {
+      await handle.write(
+        [zeros.subarray(0, Math.min(zeros.length, fileBytes - position))],
+        position,
+      )
+    }
+    await fs.syncDirectory(directory)
+    const file = { path, generation: 0, handle }
+    this.#files.push(file)
+    return file
+  }
+}
+
+function sectors(bytes: number): number {
+  return Math.ceil(bytes / SECTOR_BYTES) * SECTOR_BYTES
+}

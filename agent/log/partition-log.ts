@@ -1,0 +1,483 @@
+// One partition: segments on disk, then the tails in memory.
+//
+//   logStartOffset … segments … | tails: frozen, frozen, active |
+//                                          highWatermark ≤ logEndOffset
+//
+// Offsets are dense. A record is in a tail until the segment write of its sealed batch is done; what
+// is read at any offset is the same before and after. Nothing at or above the high watermark (the
+// durable end) is ever read.
+
+import {
+  BATCH_HEADER_BYTES,
+  CODEC_NONE,
+  INGRESS,
+  INGRESS_BYTES,
+  SCRATCH,
+  SCRATCH_BYTES,
+  SEAL,
+  SEAL_BYTES,
+} from '../../wasm/assembly/limits.ts'
+import { assert } from '../base/assert.ts'
+import { AgentError } from '../base/errors.ts'
+import { encodeHeader } from '../record/record.ts'
+import { buildBatch } from '../record/record-batch.ts'
+import type { Committer } from './committer.ts'
+import type { RecordsEntry } from './journal-entry.ts'
+import { SegmentList, type SegmentListContext } from './segment-list.ts'
+import { firstAtTime } from './segment-scan.ts'
+import {
+  RECORD_OVERHEAD_BYTES,
+  recordPointers,
+  SLOT_RECORD_BYTES_MAX,
+  type TailContext,
+  TailList,
+} from './tail-list.ts'
+import type { Topic } from './topic.ts'
+
+/** What every partition of one log shares. */
+export interface PartitionContext extends TailContext, SegmentListContext {
+  /** Where the partitions' directories are. */
+  directory: string
+  committer: Committer
+  /** True while the disk budget leaves no room. */
+  isBlocked: () => boolean
+  /** An append was refused: seal something if it is the arena, and tell when there is room. */
+  refused: (reason: 'arena' | 'busy') => void
+  /** A frozen tail may be ready to seal. */
+  sealable: (partition: PartitionLog) => void
+}
+
+export type LogRead =
+  | { kind: 'batches'; bytes: Buffer; baseOffset: number; nextOffset: number }
+  | { kind: 'empty' }
+  | { kind: 'outOfRange'; logStartOffset: number; highWatermark: number }
+
+/** A record whose bytes lie on the JavaScript heap. */
+export interface HeapRecord {
+  timestamp: number
+  key: Uint8Array | null
+  value: Uint8Array | null
+  headers?: readonly (readonly [string | Uint8Array, Uint8Array | null])[]
+}
+
+const BATCH_TAIL_BYTES_MAX = 8 * 1024 * 1024
+/** A large record is encoded in the lower half of the scratch window and sealed in the upper. */
+const SCRATCH_HALF = SCRATCH_BYTES >> 1
+const HOLLOW_RECORDS_MAX = 65_536
+
+export class PartitionLog {
+  readonly topic: Topic
+  readonly partition: number
+  readonly logId: number
+  readonly leaderEpoch = 0
+  readonly segments: SegmentList
+  logStartOffset = 0
+  /** Offset of the next record to become visible: the durable end. */
+  highWatermark = 0
+  /** The first offset that the upstream has not acked. */
+  replicatedOffset = 0
+  /** Has bytes that are in no commit yet; the committer's mark. */
+  dirty = false
+  /** End of what the commit in flight holds; the committer's mark. */
+  committingOffset = 0
+  recordsTotal = 0
+  payloadBytesTotal = 0
+  readonly #context: PartitionContext
+  readonly #tails: TailList
+  #sealWaiters: { offset: number; resolve: () => void }[] = []
+
+  constructor(context: PartitionContext, topic: Topic, partition: number, logId: number) {
+    this.#context = context
+    this.topic = topic
+    this.partition = partition
+    this.logId = logId
+    this.#tails = new TailList(context)
+    this.segments = new SegmentList(context, `${context.directory}/${topic.name}-${partition}`)
+  }
+
+  /** `<topic>-<partition>`, as Kafka names it. */
+  get name(): string {
+    return `${this.topic.name}-${this.partition}`
+  }
+
+  get logEndOffset(): number {
+    return this.#tails.endOffset
+  }
+
+  get tails(): TailList['all'] {
+    return this.#tails.all
+  }
+
+  /** First offset that no segment holds: it is only in memory and the journal. */
+  get sealedOffset(): number {
+    return this.#tails.sealedOffset
+  }
+
+  get tailBytes(): number {
+    return this.#tails.bytes
+  }
+
+  /** Milliseconds since the oldest durable record that no segment holds arrived; 0 when none. */
+  get tailAge(): number {
+    const oldest = this.tails[0]
+    if (oldest === undefined || oldest.durableLength === 0) return 0
+    return Math.max(0.001, this.#context.clock.monotonic() - oldest.since)
+  }
+
+  /**
+   * Encodes one record into the tail. Pointers are into kernel memory; a length of −1 is null;
+   * headers are encoded without their count. In memory when it returns the offset, durable when
+   * `durableCommit` has reached the `openCommit` read right after. −1: no room, nothing happened.
+   */
+  append(
+    timestamp: number,
+    key: number,
+    keyLength: number,
+    value: number,
+    valueLength: number,
+    headers: number,
+    headersLength: number,
+    headersCount: number,
+  ): number {
+    const { committer } = this.#context
+    const payload = (keyLength > 0 ? keyLength : 0) + (valueLength > 0 ? valueLength : 0)
+    const bound = payload + headersLength + RECORD_OVERHEAD_BYTES
+    if (!committer.hasRoomFor(bound) || this.#context.isBlocked()) {
+      this.#context.refused('busy')
+      return -1
+    }
+    if (bound > SLOT_RECORD_BYTES_MAX) {
+      const fields = { key, keyLength, value, valueLength, headers, headersLength, headersCount }
+      return this.#appendLarge(timestamp, fields)
+    }
+    const written = this.#tails.append(
+      timestamp,
+      key,
+      keyLength,
+      value,
+      valueLength,
+      headers,
+      headersLength,
+      headersCount,
+    )
+    if (written < 0) {
+      this.#context.refused('arena')
+      return -1
+    }
+    committer.appended(this, written)
+    this.recordsTotal++
+    this.payloadBytesTotal += payload
+    return this.#tails.endOffset - 1
+  }
+
+  /** `append` for bytes on the heap: stages them first. */
+  appendRecord(record: HeapRecord): number {
+    const { kernel } = this.#context
+    const headers = (record.headers ?? []).map(([key, value]) => encodeHeader(key, value))
+    const parts = [record.key, record.value, ...headers]
+    const total = parts.reduce((sum, part) => sum + (part?.length ?? 0), 0)
+    if (total > INGRESS_BYTES) {
+      throw new AgentError('INPUT_BATCH', `a record of ${total} bytes; at most ${INGRESS_BYTES}`)
+    }
+    let position = INGRESS
+    const stage = (bytes: Uint8Array | null) => {
+      const at = position
+      if (bytes !== null) kernel.u8.set(bytes, at)
+      position += bytes?.length ?? 0
+      return at
+    }
+    const key = stage(record.key)
+    const value = stage(record.value)
+    const headersStart = position
+    for (const header of headers) stage(header)
+    return this.append(
+      record.timestamp,
+      key,
+      record.key?.length ?? -1,
+      value,
+      record.value?.length ?? -1,
+      headersStart,
+      position - headersStart,
+      headers.length,
+    )
+  }
+
+  /**
+   * All of them in one commit, or none: the first offset, or −1 when there is no room for all.
+   * Together at most what one tail holds.
+   */
+  appendRecords(records: readonly HeapRecord[]): number {
+    const { committer, arena } = this.#context
+    let bound = 0
+    for (const { key, value, headers } of records) {
+      bound += RECORD_OVERHEAD_BYTES + (key?.length ?? 0) + (value?.length ?? 0)
+      for (const [name, content] of headers ?? [])
+        bound += 10 + name.length * 3 + (content?.length ?? 0)
+    }
+    if (!committer.hasRoomFor(bound) || this.#context.isBlocked()) {
+      this.#context.refused('busy')
+      return -1
+    }
+    // One free block for each tail that could be started on the way.
+    if (arena.freeBlocks < 1 + Math.ceil(bound / (SLOT_RECORD_BYTES_MAX / 2))) {
+      this.#context.refused('arena')
+      return -1
+    }
+    const first = this.logEndOffset
+    for (const record of records) {
+      const offset = this.appendRecord(record)
+      assert(offset >= 0, 'room was made for all records of a batch')
+    }
+    return first
+  }
+
+  /** Takes a foreign, validated v2 batch as it is; only base offset and leader epoch are stamped. */
+  appendBatch(batch: Buffer): number {
+    const { committer } = this.#context
+    const isFull = this.#context.batchTailBytes + batch.length > BATCH_TAIL_BYTES_MAX
+    if (isFull || this.#context.isBlocked() || !committer.hasRoomFor(batch.length)) {
+      this.#context.refused('busy')
+      return -1
+    }
+    const tail = this.#tails.pushBatch(batch, this.leaderEpoch)
+    committer.appended(this, batch.length)
+    this.recordsTotal += tail.count
+    this.payloadBytesTotal += batch.length - BATCH_HEADER_BYTES
+    return tail.baseOffset
+  }
+
+  /** The durable mark of the commit that has just ended. */
+  markDurable(arrival: number): void {
+    for (const tail of this.tails) tail.markDurable(arrival)
+    if (this.committingOffset > this.highWatermark) this.highWatermark = this.committingOffset
+    if (this.tails[0]?.frozen === true) this.#context.sealable(this)
+  }
+
+  /** Whole batches from the one that holds `offset`, at least one, nothing above the high watermark. */
+  async read(offset: number, maxBytes: number): Promise<LogRead> {
+    const outside = this.#outside(offset)
+    if (outside !== undefined) return outside
+    if (offset < this.sealedOffset) return this.#readSegments(offset, maxBytes)
+    const { parts, baseOffset, nextOffset } = this.#tails.read(offset, maxBytes)
+    if (parts.length === 0) return { kind: 'empty' }
+    const bytes = parts.length === 1 ? parts[0]! : Buffer.concat(parts)
+    return { kind: 'batches', bytes, baseOffset, nextOffset }
+  }
+
+  /** The same, but only batches that are sealed: their bytes and boundaries no longer change. */
+  async readSealed(offset: number, maxBytes: number): Promise<LogRead> {
+    const outside = this.#outside(offset)
+    if (outside !== undefined) return outside
+    if (offset >= this.sealedOffset) return { kind: 'empty' }
+    return this.#readSegments(offset, maxBytes)
+  }
+
+  /** What is in the tails when it is called becomes sealed batches; resolves when they are written. */
+  seal(): Promise<void> {
+    this.#tails.freeze()
+    this.#context.sealable(this)
+    return this.sealed(this.logEndOffset)
+  }
+
+  /** Resolves when segments hold everything below `offset`, or the partition is gone. */
+  sealed(offset: number): Promise<void> {
+    if (this.sealedOffset >= offset) return Promise.resolve()
+    return new Promise((resolve) => this.#sealWaiters.push({ offset, resolve }))
+  }
+
+  freeze(): void {
+    this.#tails.freeze()
+    this.#context.sealable(this)
+  }
+
+  get isSealable(): boolean {
+    return this.#tails.sealable() !== undefined
+  }
+
+  /** Writes the oldest tail to a segment and lets go of it. Only the sealer calls it, one at a time. */
+  async sealOldest(codec: number): Promise<void> {
+    const tail = this.#tails.sealable()
+    if (tail === undefined) return
+    const { kernel } = this.#context
+    const bytes =
+      tail.kind === 'batch'
+        ? tail.bytes
+        : kernel.u8.subarray(SEAL, SEAL + this.#tails.sealInto(SEAL, SEAL_BYTES, tail, codec))
+    await this.segments.append(bytes, tail)
+    // A partition that was deleted meanwhile has no tails any more.
+    if (this.tails[0] !== tail) return
+    this.#tails.shift()
+    this.#settleSealed()
+  }
+
+  /** Makes `offset` a batch boundary if a tail holds it in its middle. */
+  async splitAt(offset: number): Promise<void> {
+    const tail = this.#tails.around(offset)
+    if (tail === undefined) return
+    tail.frozen = true
+    tail.held = true
+    try {
+      const { committer } = this.#context
+      while (!tail.isDurable) await committer.durable(committer.durableCommit + 1)
+      if (this.tails.includes(tail) && !this.#tails.split(tail, offset)) {
+        throw new AgentError(
+          'STORAGE_FULL',
+          `${this.name}: no memory to split the tail at ${offset}`,
+        )
+      }
+    } finally {
+      tail.held = false
+      this.#context.sealable(this)
+    }
+  }
+
+  /** The first record at or after `timestamp`, by record time; null when there is none. */
+  async offsetForTime(timestamp: number): Promise<{ offset: number; timestamp: number } | null> {
+    const { codecs } = this.#context
+    const found = await this.segments.offsetForTime(timestamp, this.logStartOffset)
+    if (found !== undefined) return found
+    for (const tail of [...this.tails]) {
+      if (tail.maxTimestamp < timestamp) continue
+      const { parts } = this.#tails.read(Math.max(tail.baseOffset, this.logStartOffset), 1)
+      const inside = parts[0] && firstAtTime(parts[0], timestamp, this.logStartOffset, codecs)
+      if (inside !== undefined) return inside
+    }
+    return null
+  }
+
+  /** Frees the memory of a partition that is deleted. */
+  discard(): void {
+    this.#tails.clear()
+    this.highWatermark = this.logEndOffset
+    this.#settleSealed()
+  }
+
+  // ---- recovery
+
+  /** Segments end here; tails follow. */
+  restoreEnd(offset: number): void {
+    this.#tails.endOffset = offset
+    this.highWatermark = offset
+  }
+
+  /** Records that follow the log end, as the journal holds them; false when they fit no tail. */
+  restoreRecords(entry: RecordsEntry, arrival: number): boolean {
+    if (!this.#tails.restore(entry, arrival)) return false
+    this.highWatermark = this.logEndOffset
+    return true
+  }
+
+  /** Those records of an entry that lie at or above the log end, encoded again. */
+  restoreFrom(entry: RecordsEntry, arrival: number): void {
+    const { kernel } = this.#context
+    kernel.u8.set(entry.bytes, SCRATCH)
+    for (const record of recordPointers(kernel, SCRATCH, SCRATCH + entry.bytes.length)) {
+      if (entry.tailBase + record.offsetDelta < this.logEndOffset) continue
+      const written = this.#tails.append(
+        entry.baseTimestamp + record.timestampDelta,
+        record.key,
+        record.keyLength,
+        record.value,
+        record.valueLength,
+        record.headers,
+        record.headersLength,
+        record.headersCount,
+      )
+      if (written < 0) throw new AgentError('STORAGE_FULL', `${this.name}: no memory to recover`)
+    }
+    this.#restored(arrival)
+  }
+
+  restoreBatch(batch: Buffer, arrival: number): void {
+    this.#tails.pushBatch(batch, this.leaderEpoch)
+    this.#restored(arrival)
+  }
+
+  /** Null records up to `to`, the first of each batch saying what is missing. */
+  restoreHollow(to: number, arrival: number): void {
+    const { codecs } = this.#context
+    while (this.logEndOffset < to) {
+      const from = this.logEndOffset
+      const count = Math.min(HOLLOW_RECORDS_MAX, to - from)
+      const gap = Buffer.from(`${from},${from + count - 1},lost`)
+      const records = Array.from({ length: count }, (_, index) => ({
+        timestamp: arrival,
+        key: null,
+        value: null,
+        headers: index === 0 ? ([['edge-gap', gap]] as const) : [],
+      }))
+      this.#tails.pushBatch(buildBatch(records, { codecs, codec: 3 }), this.leaderEpoch)
+    }
+    this.#restored(arrival)
+  }
+
+  #restored(arrival: number): void {
+    for (const tail of this.tails) {
+      tail.markJournaled()
+      tail.markDurable(arrival)
+    }
+    this.highWatermark = this.logEndOffset
+  }
+
+  #outside(offset: number): LogRead | undefined {
+    const { logStartOffset, highWatermark } = this
+    if (offset < logStartOffset || offset > highWatermark) {
+      return { kind: 'outOfRange', logStartOffset, highWatermark }
+    }
+    return offset === highWatermark ? { kind: 'empty' } : undefined
+  }
+
+  async #readSegments(offset: number, maxBytes: number): Promise<LogRead> {
+    const read = await this.segments.read(offset, maxBytes)
+    if (read !== undefined) return { kind: 'batches', ...read }
+    const { logStartOffset, highWatermark } = this
+    // Retention took the segment while it was being read.
+    assert(offset < logStartOffset, `${this.name} holds every offset from its log start`)
+    return { kind: 'outOfRange', logStartOffset, highWatermark }
+  }
+
+  #settleSealed(): void {
+    if (this.#sealWaiters.length === 0) return
+    const sealed = this.sealedOffset
+    const done = this.#sealWaiters.filter((waiter) => waiter.offset <= sealed)
+    this.#sealWaiters = this.#sealWaiters.filter((waiter) => waiter.offset > sealed)
+    for (const waiter of done) waiter.resolve()
+  }
+
+  /** A record that no slot holds: an uncompressed batch of its own. */
+  #appendLarge(
+    timestamp: number,
+    record: {
+      key: number
+      keyLength: number
+      value: number
+      valueLength: number
+      headers: number
+      headersLength: number
+      headersCount: number
+    },
+  ): number {
+    const { kernel } = this.#context
+    const { key, keyLength, value, valueLength, headers, headersLength, headersCount } = record
+    const [plain, sealed] = [SCRATCH, SCRATCH + SCRATCH_HALF]
+    const length = kernel.encodeRecord(
+      plain,
+      SCRATCH_HALF,
+      0,
+      0,
+      key,
+      keyLength,
+      value,
+      valueLength,
+      headers,
+      headersLength,
+      headersCount,
+    )
+    const capacity = SCRATCH_HALF
+    const args = [CODEC_NONE, 0, 0, timestamp, timestamp, 1] as const
+    const size = length < 0 ? length : kernel.sealBatch(plain, length, sealed, capacity, ...args)
+    if (size < 0)
+      throw new AgentError('INPUT_BATCH', `a record of ${valueLength} bytes is too large`)
+    return this.appendBatch(Buffer.from(kernel.u8.subarray(sealed, sealed + size)))
+  }
+}

@@ -1,0 +1,212 @@
+// Rebuilds the log from its files: newest good checkpoint, then segments, then the journal.
+//
+//   1. state and topics from the checkpoint
+//   2. each partition's segments, scanned from its recovery point and cut at the first bad batch
+//   3. every journal generation the checkpoint still needs, frame by frame, a commit at a time;
+//      what segments already hold is skipped, the rest goes back into tails
+//
+// Nothing here deletes data: cutting a segment removes only bytes that the journal holds again.
+// Running it twice, or crashing in it, gives the same log.
+
+import type { Codecs } from '../../wasm/codecs.ts'
+import type { Kernel } from '../../wasm/kernel.ts'
+import { AgentError } from '../base/errors.ts'
+import type { Logger } from '../base/telemetry.ts'
+import { CHECKPOINT_FILES, type Checkpoint, readCheckpoint } from './checkpoint.ts'
+import type { FileSystem } from './file-system.ts'
+import type { JournalPosition } from './journal.ts'
+import { SECTOR_BYTES } from './journal.ts'
+import { decodeEntries, type JournalEntry, type RecordsEntry } from './journal-entry.ts'
+import {
+  type JournalHeader,
+  readFrames,
+  readJournalBytes,
+  readJournalHeader,
+} from './journal-reader.ts'
+import type { PartitionLog } from './partition-log.ts'
+import type { StateStore } from './state-store.ts'
+
+export interface RecoveryTarget {
+  fs: FileSystem
+  directory: string
+  kernel: Kernel
+  codecs: Codecs
+  logger: Logger
+  state: StateStore
+  /** A `topic/` entry was restored or removed. */
+  topicRestored: (name: string, checkpoint: Checkpoint | undefined) => Promise<void>
+  partition: (logId: number) => PartitionLog | undefined
+  /** Seals tails when the arena gets short. */
+  relieve: () => Promise<void>
+}
+
+export interface Recovered {
+  checkpoint: { number: number; generation: number }
+  files: { path: string; generation: number }[]
+  lastGeneration: number
+  resume: JournalPosition | undefined
+  frames: number
+}
+
+export async function recover(target: RecoveryTarget): Promise<Recovered> {
+  const { fs, directory, state } = target
+  const checkpoint = await loadCheckpoint(target)
+  for (const [key, value] of checkpoint?.state ?? []) state.restore(key, value)
+  for (const [key] of checkpoint?.state ?? []) {
+    if (key.startsWith('topic/')) await target.topicRestored(key.slice(6), checkpoint)
+  }
+  const oldest = checkpoint?.generation ?? 1
+  const files = await listJournals(target)
+  const lastGeneration = Math.max(oldest - 1, ...files.map((file) => file.header?.generation ?? 0))
+  const replay = new Replay(target, checkpoint)
+  const needed = files
+    .filter((file) => file.header !== undefined && file.header.generation >= oldest)
+    .sort((a, b) => a.header!.generation - b.header!.generation)
+  for (const { path, header } of needed) await replay.file(path, header!)
+  return {
+    checkpoint: { number: checkpoint?.number ?? 0, generation: oldest },
+    files: files.map(({ path, header }) => ({ path, generation: header?.generation ?? 0 })),
+    lastGeneration,
+    resume: replay.resume,
+    frames: replay.frames,
+  }
+}
+
+/** The newest copy that holds; undefined for a store that never had one. */
+async function loadCheckpoint(target: RecoveryTarget): Promise<Checkpoint | undefined> {
+  let best: Checkpoint | undefined
+  for (const name of CHECKPOINT_FILES) {
+    const outcome = await readCheckpoint(target.fs, `${target.directory}/${name}`, target.codecs)
+    if (outcome.kind === 'newer') throw newerFormat(outcome.version)
+    if (outcome.kind === 'corrupt') {
+      target.logger.warn(`${name} does not hold; the other copy and the journal are used`)
+    }
+    if (outcome.kind !== 'checkpoint') continue
+    if (best === undefined || outcome.checkpoint.number > best.number) best = outcome.checkpoint
+  }
+  return best
+}
+
+function newerFormat(version: number): AgentError {
+  const message = `store format ${version}, this version reads 1; nothing touched`
+  return new AgentError('STORE_MISMATCH', message)
+}
+
+async function listJournals(
+  target: RecoveryTarget,
+): Promise<{ path: string; header: JournalHeader | undefined }[]> {
+  const { fs, directory, kernel } = target
+  const found: { path: string; header: JournalHeader | undefined }[] = []
+  for (const name of await fs.list(directory)) {
+    if (!/^journal-\d+$/.test(name)) continue
+    const path = `${directory}/${name}`
+    const file = await fs.open(path, 'read')
+    try {
+      const outcome = await readJournalHeader(kernel, file)
+      if (outcome.kind === 'newer') throw newerFormat(outcome.version)
+      found.push({ path, header: outcome.kind === 'header' ? outcome : undefined })
+    } finally {
+      await file.close()
+    }
+  }
+  return found
+}
+
+class Replay {
+  readonly #target: RecoveryTarget
+  readonly #checkpoint: Checkpoint | undefined
+  #pending: JournalEntry[] = []
+  resume: JournalPosition | undefined
+  frames = 0
+  #sequence = 1
+
+  constructor(target: RecoveryTarget, checkpoint: Checkpoint | undefined) {
+    this.#target = target
+    this.#checkpoint = checkpoint
+  }
+
+  async file(path: string, header: JournalHeader): Promise<void> {
+    const { fs, kernel, logger } = this.#target
+    const bytes = await readJournalBytes(fs, path)
+    const at = { file: path, generation: header.generation, salt: header.salt }
+    this.#pending = []
+    this.resume = {
+      ...at,
+      position: SECTOR_BYTES,
+      previousCrc: header.crc,
+      sequence: this.#sequence,
+    }
+    let isRotten = false
+    for (const outcome of readFrames(kernel, bytes, header)) {
+      if (outcome.kind === 'rot') {
+        logger.error(
+          `${path} is damaged at byte ${outcome.position}; what it held is served as hollow records`,
+        )
+        this.#pending = []
+        isRotten = true
+      }
+      if (outcome.kind !== 'frame') continue
+      const { frame } = outcome
+      const entries = decodeEntries(frame.payload)
+      if (entries === undefined) {
+        throw new AgentError('CORRUPT_STORE', `${path} at ${frame.position}: unknown journal entry`)
+      }
+      this.#pending.push(...entries)
+      this.frames++
+      if (frame.more) continue
+      await this.#apply(frame.time)
+      this.#sequence = frame.sequence + 1
+      const position = frame.position + frame.size
+      this.resume = { ...at, position, previousCrc: frame.crc, sequence: this.#sequence }
+    }
+    // Frames behind rot are not chained to what would be written next: start a new generation.
+    if (isRotten) this.resume = undefined
+  }
+
+  async #apply(time: number): Promise<void> {
+    for (const entry of this.#pending) {
+      if (entry.kind === 'put' || entry.kind === 'delete') {
+        const value = entry.kind === 'put' ? entry.value : undefined
+        this.#target.state.restore(entry.key, value)
+        if (entry.key.startsWith('topic/')) {
+          await this.#target.topicRestored(entry.key.slice(6), this.#checkpoint)
+        }
+        continue
+      }
+      // A topic that was deleted later has no partition any more.
+      const partition = this.#target.partition(entry.logId)
+      if (partition === undefined) continue
+      if (entry.kind === 'records') await this.#records(partition, entry, time)
+      else await this.#batch(partition, entry, time)
+      await this.#target.relieve()
+    }
+    this.#pending = []
+  }
+
+  async #records(partition: PartitionLog, entry: RecordsEntry, time: number): Promise<void> {
+    const first = entry.tailBase + entry.firstDelta
+    if (first + entry.count <= partition.logEndOffset) return
+    if (first > partition.logEndOffset) this.#hollow(partition, first, time)
+    if (first === partition.logEndOffset && partition.restoreRecords(entry, time)) return
+    partition.restoreFrom(entry, time)
+  }
+
+  async #batch(
+    partition: PartitionLog,
+    entry: { baseOffset: number; bytes: Buffer },
+    time: number,
+  ): Promise<void> {
+    const end = entry.baseOffset + entry.bytes.readInt32BE(23) + 1
+    if (end <= partition.logEndOffset) return
+    if (entry.baseOffset > partition.logEndOffset) this.#hollow(partition, entry.baseOffset, time)
+    if (entry.baseOffset === partition.logEndOffset) partition.restoreBatch(entry.bytes, time)
+  }
+
+  #hollow(partition: PartitionLog, to: number, time: number): void {
+    const from = partition.logEndOffset
+    this.#target.logger.error(
+      `${partition.name}: offsets ${from} to ${to - 1} are lost; they are served as empty records`,
+    )
+    partition.restoreHollow(to, time)
+  }
+}

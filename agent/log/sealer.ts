@@ -1,0 +1,86 @@
+// Turns frozen, durable tails into sealed batches in segments, one after the other: the sealing
+// window in kernel memory is one, and a segment write may read from it until it ends.
+//
+// A segment that cannot be written (full or broken disk) loses nothing: its records stay in the tail
+// and the journal; the sealer tries again and says so in `trouble`.
+
+import { CODEC_LZ4, CODEC_NONE } from '../../wasm/assembly/limits.ts'
+import { assert } from '../base/assert.ts'
+import { type Clock, sleep } from '../base/clock.ts'
+import type { Logger } from '../base/telemetry.ts'
+import type { PartitionLog } from './partition-log.ts'
+
+const RETRY_MS = 1000
+
+export class Sealer {
+  readonly #clock: Clock
+  readonly #logger: Logger
+  readonly #sealed: () => void
+  readonly #queue = new Set<PartitionLog>()
+  #running = false
+  #closed = false
+  #idle: (() => void)[] = []
+  /** Why segments cannot be written at the moment. */
+  trouble: string | undefined
+
+  /** `sealed` is called after each tail that a segment holds now. */
+  constructor(clock: Clock, logger: Logger, sealed: () => void) {
+    this.#clock = clock
+    this.#logger = logger
+    this.#sealed = sealed
+  }
+
+  enqueue(partition: PartitionLog): void {
+    if (this.#closed || !partition.isSealable) return
+    this.#queue.add(partition)
+    if (this.#running) return
+    this.#running = true
+    this.#run().catch((error) => {
+      // Only a broken invariant gets here; faults of the disk are handled below.
+      this.#clock.soon(() => {
+        throw error
+      })
+    })
+  }
+
+  /** Resolves when nothing is queued, or after close. */
+  idle(): Promise<void> {
+    if (!this.#running) return Promise.resolve()
+    return new Promise((resolve) => this.#idle.push(resolve))
+  }
+
+  close(): Promise<void> {
+    this.#closed = true
+    this.#queue.clear()
+    return this.idle()
+  }
+
+  async #run(): Promise<void> {
+    while (this.#queue.size > 0) {
+      const partition = this.#queue.values().next().value
+      assert(partition !== undefined, 'the queue has a first element')
+      this.#queue.delete(partition)
+      await this.#sealAll(partition)
+    }
+    this.#running = false
+    for (const resolve of this.#idle.splice(0)) resolve()
+  }
+
+  async #sealAll(partition: PartitionLog): Promise<void> {
+    const codec = partition.topic.settings.compression === 'none' ? CODEC_NONE : CODEC_LZ4
+    while (partition.isSealable && !this.#closed) {
+      try {
+        await partition.sealOldest(codec)
+        this.trouble = undefined
+        this.#sealed()
+      } catch (error) {
+        if (error instanceof Error && error.message.startsWith('broken invariant')) throw error
+        const reason = `segment of ${partition.name} cannot be written: ${String(error)}`
+        if (this.trouble === undefined)
+          this.#logger.error(`${reason}; its records stay in the journal`)
+        this.trouble = reason
+        await sleep(this.#clock, RETRY_MS)
+      }
+    }
+  }
+}

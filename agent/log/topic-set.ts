@@ -1,0 +1,178 @@
+// All topics of a log and their partitions, kept in step with the state store:
+//
+//   topic/<name>                JSON: id, settings, log ids of the partitions
+//   start/<log id>              log start offset, decimal
+//   repl/<log id>               replication cursor, owned by the replicator; its first field counts
+//   deleted/<topic>-<partition> a directory that is still to be removed
+//   store/next-log-id           log ids are never used twice
+
+import { assert } from '../base/assert.ts'
+import { AgentError } from '../base/errors.ts'
+import type { Committer } from './committer.ts'
+import { type PartitionContext, PartitionLog } from './partition-log.ts'
+import { removeDirectory } from './segment-list.ts'
+import type { StateStore } from './state-store.ts'
+import {
+  checkPartitions,
+  checkTopicName,
+  newTopicId,
+  Topic,
+  type TopicRecord,
+  type TopicSettings,
+} from './topic.ts'
+
+export class TopicSet {
+  readonly #context: PartitionContext
+  readonly #state: StateStore
+  readonly #committer: Committer
+  readonly #topics = new Map<string, Topic>()
+  readonly #byLogId = new Map<number, PartitionLog>()
+  #nextLogId = 1
+
+  constructor(context: PartitionContext, state: StateStore, committer: Committer) {
+    this.#context = context
+    this.#state = state
+    this.#committer = committer
+  }
+
+  all(): Iterable<Topic> {
+    return this.#topics.values()
+  }
+
+  partitions(): Iterable<PartitionLog> {
+    return this.#byLogId.values()
+  }
+
+  get(name: string): Topic | undefined {
+    return this.#topics.get(name)
+  }
+
+  byLogId(logId: number): PartitionLog | undefined {
+    return this.#byLogId.get(logId)
+  }
+
+  create(name: string, settings: TopicSettings): Topic {
+    checkTopicName(name)
+    checkPartitions(name, settings.partitions)
+    if (this.#topics.has(name)) throw new AgentError('INPUT_TOPIC', `${name} exists already`)
+    for (const [key] of this.#state.entries('deleted/')) {
+      if (!key.startsWith(`deleted/${name}-`)) continue
+      throw new AgentError('INPUT_TOPIC', `${name} is being deleted`, { retriable: true })
+    }
+    const topic = new Topic(name, newTopicId(), settings)
+    this.#topics.set(name, topic)
+    this.#grow(topic, settings.partitions)
+    return topic
+  }
+
+  addPartitions(name: string, count: number): void {
+    const topic = this.#known(name)
+    checkPartitions(name, count)
+    const have = topic.partitions.length
+    if (count < have) {
+      const message = `${name} has ${have} partitions; Kafka cannot remove any. Use a new topic`
+      throw new AgentError('INPUT_TOPIC', message)
+    }
+    if (count > have) this.#grow(topic, count)
+  }
+
+  alter(name: string, settings: Omit<TopicSettings, 'partitions'>): void {
+    const topic = this.#known(name)
+    topic.settings = { ...settings, partitions: topic.partitions.length }
+    this.#save(topic)
+  }
+
+  async delete(name: string): Promise<void> {
+    const topic = this.#known(name)
+    this.#topics.delete(name)
+    this.#state.delete(`topic/${name}`)
+    for (const partition of topic.partitions) {
+      this.#byLogId.delete(partition.logId)
+      this.#state.delete(`start/${partition.logId}`)
+      this.#state.delete(`repl/${partition.logId}`)
+      this.#state.put(`deleted/${partition.name}`, Buffer.alloc(0))
+      partition.discard()
+    }
+    await this.#committer.durable(this.#committer.openCommit)
+    for (const partition of topic.partitions) {
+      await partition.segments.removeAll()
+      this.#state.delete(`deleted/${partition.name}`)
+    }
+  }
+
+  /** Removes directories whose deletion a crash interrupted. */
+  async removeDeleted(): Promise<void> {
+    for (const [key] of [...this.#state.entries('deleted/')]) {
+      await removeDirectory(this.#context, `${this.#context.directory}/${key.slice(8)}`)
+      this.#state.delete(key)
+    }
+  }
+
+  saveStart(partition: PartitionLog): void {
+    this.#state.put(`start/${partition.logId}`, Buffer.from(String(partition.logStartOffset)))
+  }
+
+  savedStart(partition: PartitionLog): number | undefined {
+    const start = this.#state.get(`start/${partition.logId}`)
+    return start === undefined ? undefined : Number(start.toString())
+  }
+
+  /** Brings one topic in line with its state entry; returns the partitions that are new. */
+  restore(name: string): PartitionLog[] {
+    const stored = this.#state.get(`topic/${name}`)
+    let topic = this.#topics.get(name)
+    const record = stored && (JSON.parse(stored.toString()) as TopicRecord)
+    if (topic !== undefined && topic.id !== record?.id) {
+      for (const partition of topic.partitions) {
+        partition.discard()
+        this.#byLogId.delete(partition.logId)
+      }
+      this.#topics.delete(name)
+      topic = undefined
+    }
+    if (record === undefined) return []
+    topic ??= new Topic(name, record.id, record.settings)
+    topic.settings = record.settings
+    this.#topics.set(name, topic)
+    const added: PartitionLog[] = []
+    for (const logId of record.logIds.slice(topic.partitions.length)) {
+      added.push(this.#addPartition(topic, logId))
+    }
+    return added
+  }
+
+  /** Once the whole state is there. */
+  finishRecovery(): void {
+    this.#nextLogId = Number(this.#state.get('store/next-log-id')?.toString() ?? 1)
+    for (const partition of this.partitions()) {
+      assert(partition.logId < this.#nextLogId, 'log ids are counted')
+      const cursor = this.#state.get(`repl/${partition.logId}`)?.toString()
+      // JSON of the replicator; the acked offset is all the log needs of it.
+      if (cursor !== undefined) partition.replicatedOffset = Number(JSON.parse(cursor).acked ?? 0)
+    }
+  }
+
+  #known(name: string): Topic {
+    const topic = this.#topics.get(name)
+    if (topic === undefined) throw new AgentError('INPUT_TOPIC', `there is no topic ${name}`)
+    return topic
+  }
+
+  #grow(topic: Topic, count: number): void {
+    while (topic.partitions.length < count) this.#addPartition(topic, this.#nextLogId++)
+    topic.settings = { ...topic.settings, partitions: count }
+    this.#state.put('store/next-log-id', Buffer.from(String(this.#nextLogId)))
+    this.#save(topic)
+  }
+
+  #save(topic: Topic): void {
+    this.#state.put(`topic/${topic.name}`, Buffer.from(JSON.stringify(topic.toRecord())))
+  }
+
+  #addPartition(topic: Topic, logId: number): PartitionLog {
+    const partition = new PartitionLog(this.#context, topic, topic.partitions.length, logId)
+    topic.partitions.push(partition)
+    this.#byLogId.set(logId, partition)
+    return partition
+  }
+}

@@ -1,0 +1,69 @@
+// A topic: its identity, its settings and its partitions. Its record is in the state store under
+// `topic/<name>`, so it is durable with the commit that holds it.
+
+import { randomUUID } from 'node:crypto'
+import { AgentError } from '../base/errors.ts'
+import type { PartitionLog } from './partition-log.ts'
+
+export interface TopicSettings {
+  partitions: number
+  /** Goes upstream: its name has the gateway's prefix. */
+  replicated: boolean
+  /** Milliseconds by arrival time; undefined = for ever. */
+  retentionMs?: number | undefined
+  /** Bytes per partition, as in Kafka; undefined = no limit. */
+  retentionBytes?: number | undefined
+  compression?: 'lz4' | 'none' | undefined
+  whenFull?: 'block' | undefined
+}
+
+/** What is stored of a topic. Log ids are never used twice, so a recreated topic is another one. */
+export interface TopicRecord {
+  id: string
+  settings: TopicSettings
+  logIds: number[]
+}
+
+export const PARTITIONS_MAX = 1000
+const NAME_PATTERN = /^[a-zA-Z0-9._-]{1,249}$/
+
+export class Topic {
+  readonly name: string
+  readonly id: string
+  settings: TopicSettings
+  readonly partitions: PartitionLog[] = []
+
+  constructor(name: string, id: string, settings: TopicSettings) {
+    this.name = name
+    this.id = id
+    this.settings = settings
+  }
+
+  get replicated(): boolean {
+    return this.settings.replicated
+  }
+
+  toRecord(): TopicRecord {
+    const logIds = this.partitions.map((partition) => partition.logId)
+    return { id: this.id, settings: this.settings, logIds }
+  }
+}
+
+export function newTopicId(): string {
+  return randomUUID()
+}
+
+/** Kafka's own rules for names; a name is also a directory. */
+export function checkTopicName(name: string): void {
+  if (NAME_PATTERN.test(name) && name !== '.' && name !== '..') return
+  const shown = JSON.stringify(name.slice(0, 80))
+  throw new AgentError(
+    'INPUT_TOPIC',
+    `${shown} cannot be a topic: use up to 249 of a-z A-Z 0-9 . _ - and not only dots`,
+  )
+}
+
+export function checkPartitions(name: string, count: number): void {
+  if (Number.isInteger(count) && count >= 1 && count <= PARTITIONS_MAX) return
+  throw new AgentError('INPUT_TOPIC', `${name}: ${count} partitions; use 1 to ${PARTITIONS_MAX}`)
+}

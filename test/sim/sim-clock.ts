@@ -1,0 +1,45 @@
+// Time that moves only when a simulation says so; what is "soon" runs on the next microtask.
+
+import type { Clock, Timer } from '../../agent/base/clock.ts'
+
+export class SimClock implements Clock {
+  #now: number
+  #monotonic = 0
+  #timers: { at: number; run: () => void }[] = []
+
+  constructor(now: number) {
+    this.#now = now
+  }
+
+  now(): number {
+    return this.#now
+  }
+
+  monotonic(): number {
+    return this.#monotonic
+  }
+
+  after(ms: number, run: () => void): Timer {
+    const timer = { at: this.#monotonic + ms, run }
+    this.#timers.push(timer)
+    return { cancel: () => (this.#timers = this.#timers.filter((other) => other !== timer)) }
+  }
+
+  soon(run: () => void): void {
+    queueMicrotask(run)
+  }
+
+  /** Moves both clocks and runs what has become due, in order. */
+  advance(ms: number): void {
+    this.#now += ms
+    this.#monotonic += ms
+    const due = this.#timers.filter((timer) => timer.at <= this.#monotonic)
+    this.#timers = this.#timers.filter((timer) => timer.at > this.#monotonic)
+    for (const timer of due.sort((a, b) => a.at - b.at)) timer.run()
+  }
+
+  /** Forgets all timers: the process that armed them is dead. */
+  forget(): void {
+    this.#timers = []
+  }
+}
