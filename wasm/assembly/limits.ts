@@ -40,6 +40,13 @@ export const LZ4_EPOCH_BYTES = 4
 /** Slicing tables: 16 × 256 u32. */
 export const CRC_TABLES = 0x1000
 export const CRC_TABLES_BYTES = 0x4000
+/** Folding: the running quotient, and what is left of the message after one fold and the next. */
+export const CRC_HISTORY = 0x5000
+export const CRC_HISTORY_BYTES = 0x2340
+export const CRC_LAST = 0x7400
+export const CRC_LAST_BYTES = 0x1a0
+export const CRC_REST = 0x7600
+export const CRC_REST_BYTES = 0xd0
 /** LZ4 hash tables: 2^12 u32 for short inputs, 2^14 for long ones. */
 export const LZ4_SMALL_TABLE = 0x8000
 export const LZ4_SMALL_TABLE_BYTES = 0x4000
