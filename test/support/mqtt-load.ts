@@ -26,10 +26,12 @@ export interface LoadOptions {
   warmupSeconds?: number
   /** Messages a second of all connections together; unset: as fast as acks allow. */
   rate?: number
-  /** Ends after this many messages instead of after `seconds`. */
+  /** Ends after this many messages, or after `seconds`. */
   messages?: number
   payloadBytes?: number
   clientPrefix?: string
+  /** How long late acks are waited for before they count as missing. */
+  settleMs?: number
 }
 
 export interface LoadReport {
@@ -361,16 +363,23 @@ async function load(options: LoadOptions): Promise<LoadReport> {
   const limit = new Promise<void>((resolve) => {
     run.onLimit = resolve
   })
+  let [start, sentBefore] = [0, 0]
+  const beginCounting = () => {
+    run.isCounting = true
+    ;[start, sentBefore] = [performance.now(), run.sent]
+    process.send?.('counting')
+  }
+  if (!options.warmupSeconds) beginCounting()
   for (const connection of run.connections) {
     connection.fill()
     connection.flood()
   }
   if (options.rate !== undefined) pace(run, options.rate)
-  await pause((options.warmupSeconds ?? 0) * 1000)
-  run.isCounting = true
-  const [start, sentBefore] = [performance.now(), run.sent]
-  process.send?.('counting')
-  await (options.messages === undefined ? pause(options.seconds * 1000) : limit)
+  if (options.warmupSeconds) {
+    await pause(options.warmupSeconds * 1000)
+    beginCounting()
+  }
+  await Promise.race([limit, pause(options.seconds * 1000)])
   run.isSending = false
   const failedConnections = run.failedConnections
   if (options.qos === 0) await Promise.all(run.connections.map((connection) => connection.ping()))
@@ -399,9 +408,10 @@ function unackedOf(run: Load): number {
   return run.connections.reduce((sum, connection) => sum + connection.unacked, 0)
 }
 
-/** Waits for the acks that are still out, 20 s at most. */
+/** Waits for the acks that are still out. */
 async function settle(run: Load): Promise<void> {
-  for (let tries = 0; unackedOf(run) > 0 && tries < 4000; tries++) await pause(5)
+  const end = performance.now() + (run.options.settleMs ?? 20_000)
+  while (unackedOf(run) > 0 && performance.now() < end) await pause(5)
 }
 
 if (process.env.TRIBUTARY_MQTT_LOAD === '1') {
