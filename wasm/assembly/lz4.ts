@@ -336,7 +336,9 @@ function unpack(ip: usize, length: u32, dst: usize, capacity: u32): i32 {
     }
     if (literals > <u32>(end - ip)) return CORRUPT
     if (literals > <u32>(limit - op)) return OUT_OF_ROOM
-    if (literals <= 32 && op + 32 <= limit && ip + 32 <= end) {
+    if (literals <= 16 && op + 16 <= limit && ip + 16 <= end) {
+      v128.store(op, v128.load(ip))
+    } else if (literals <= 32 && op + 32 <= limit && ip + 32 <= end) {
       v128.store(op, v128.load(ip))
       v128.store(op, v128.load(ip, 16), 16)
     } else memory.copy(op, ip, literals)
@@ -355,7 +357,10 @@ function unpack(ip: usize, length: u32, dst: usize, capacity: u32): i32 {
     }
     size += 4
     if (size > <u32>(limit - op)) return OUT_OF_ROOM
-    copyMatch(op, distance, size, limit)
+    if (distance >= 16 && size <= 32 && op + 32 <= limit) {
+      v128.store(op, v128.load(op - distance))
+      v128.store(op, v128.load(op - distance, 16), 16)
+    } else copyMatch(op, distance, size, limit)
     op += size
   }
   // A block ends with literals.
