@@ -1,0 +1,38 @@
+// Faults of the agent as Kafka errors: the only place where one becomes the other.
+
+import type { ErrorCode } from '../../base/errors.ts'
+import { codeOf } from '../../base/errors.ts'
+import { errorCode, type KafkaErrorName } from '../protocol/error-codes.ts'
+
+/** Codes that a call into the log can end with. What is not here is UNKNOWN_SERVER_ERROR. */
+const KAFKA_ERROR_OF: Partial<Record<ErrorCode, KafkaErrorName>> = {
+  INPUT_TOPIC: 'INVALID_TOPIC_EXCEPTION',
+  INPUT_FRAME: 'INVALID_REQUEST',
+  INPUT_BATCH: 'INVALID_RECORD',
+  INPUT_CODEC: 'UNSUPPORTED_COMPRESSION_TYPE',
+  CORRUPT_BATCH: 'CORRUPT_MESSAGE',
+  CORRUPT_STORE: 'KAFKA_STORAGE_ERROR',
+  STORAGE_FULL: 'NOT_ENOUGH_REPLICAS',
+  STORAGE_IO: 'KAFKA_STORAGE_ERROR',
+  PARTITION_FROZEN: 'POLICY_VIOLATION',
+  TIMEOUT: 'REQUEST_TIMED_OUT',
+  CLOSED: 'NOT_LEADER_OR_FOLLOWER',
+}
+
+export function kafkaErrorOf(fault: unknown): KafkaErrorName {
+  return KAFKA_ERROR_OF[codeOf(fault) as ErrorCode] ?? 'UNKNOWN_SERVER_ERROR'
+}
+
+export interface ErrorFields {
+  errorCode: number
+  errorMessage: string | null
+}
+
+/** The fields of an answer, or of a part of one, that say what went wrong. */
+export function failure(name: KafkaErrorName, message: string | null = null): ErrorFields {
+  return { errorCode: errorCode(name), errorMessage: message }
+}
+
+export function failureOf(fault: unknown): ErrorFields {
+  return failure(kafkaErrorOf(fault), fault instanceof Error ? fault.message : null)
+}
