@@ -11,7 +11,6 @@ import type { FileSystem, OpenFile } from './file-system.ts'
 interface Entry {
   file: Promise<OpenFile>
   users: number
-  isHeld: boolean
   isForgotten: boolean
 }
 
@@ -20,6 +19,7 @@ export class OpenFiles {
   readonly #limit: number
   /** In order of use, oldest first. */
   readonly #entries = new Map<string, Entry>()
+  readonly #held = new Set<string>()
 
   constructor(fileSystem: FileSystem, limit: number) {
     assert(limit > 0, 'at least one file can be open')
@@ -47,20 +47,19 @@ export class OpenFiles {
     }
   }
 
-  /** Keeps a file that was just used open until `release`. */
+  /** Once it is open, a file stays open until `release`. */
   hold(path: string): void {
-    const entry = this.#entries.get(path)
-    if (entry !== undefined) entry.isHeld = true
+    this.#held.add(path)
   }
 
   release(path: string): void {
-    const entry = this.#entries.get(path)
-    if (entry !== undefined) entry.isHeld = false
+    this.#held.delete(path)
   }
 
   /** For a file that is about to be removed or renamed. */
   async forget(path: string): Promise<void> {
     const entry = this.#entries.get(path)
+    this.#held.delete(path)
     if (entry === undefined) return
     this.#entries.delete(path)
     entry.isForgotten = true
@@ -74,7 +73,7 @@ export class OpenFiles {
   #entry(path: string, mode: 'write' | 'create'): Entry {
     let entry = this.#entries.get(path)
     if (entry === undefined) {
-      const opened = { file: this.#open(path, mode), users: 0, isHeld: false, isForgotten: false }
+      const opened = { file: this.#open(path, mode), users: 0, isForgotten: false }
       // A file that cannot be opened is tried again at its next use.
       opened.file.catch(() => {
         if (this.#entries.get(path) === opened) this.#entries.delete(path)
@@ -88,10 +87,13 @@ export class OpenFiles {
   }
 
   async #open(path: string, mode: 'write' | 'create'): Promise<OpenFile> {
-    for (const [other, { users, isHeld }] of this.#entries) {
-      if (this.#entries.size < this.#limit) break
-      if (users === 0 && !isHeld) await this.forget(other)
-    }
+    // Chosen before the new file is in the set, which is before anything is awaited.
+    const excess = this.#entries.size - this.#limit + 1
+    const idle = [...this.#entries].filter(
+      ([other, { users }]) => users === 0 && !this.#held.has(other),
+    )
+    const surplus = idle.slice(0, Math.max(0, excess))
+    await Promise.all(surplus.map(([other]) => this.forget(other)))
     return this.#fileSystem.open(path, mode)
   }
 }

@@ -281,13 +281,15 @@ export class SegmentIndex {
         continue
       }
       const count = Math.min(this.#pageEntries, this.count - first)
-      const fromMemory = first + fromFile - this.#flushed
-      this.#pending.copy(
-        bytes,
-        fromFile * this.#entryBytes,
-        fromMemory * this.#entryBytes,
-        (fromMemory + count - fromFile) * this.#entryBytes,
-      )
+      if (fromFile < count) {
+        const fromMemory = first + fromFile - this.#flushed
+        this.#pending.copy(
+          bytes,
+          fromFile * this.#entryBytes,
+          fromMemory * this.#entryBytes,
+          (fromMemory + count - fromFile) * this.#entryBytes,
+        )
+      }
       if (!isWhole || !this.#rises(bytes, count)) return undefined
       return look(this.#cache.put(this.#owner, page, bytes), count)
     }
