@@ -1,0 +1,47 @@
+// The commands, each in a file of its name, loaded only when it is called.
+
+import type { Command } from './command.ts'
+
+export interface Registration {
+  readonly summary: string
+  /** Undefined: the command is not in this version. */
+  readonly load: (() => Promise<{ readonly command: Command }>) | undefined
+}
+
+export const COMMANDS: Readonly<Record<string, Registration>> = {
+  init: {
+    summary: 'write a commented tributary.yaml',
+    load: () => import('./init.ts'),
+  },
+  run: {
+    summary: 'the agent',
+    load: () => import('./run.ts'),
+  },
+  status: {
+    summary: 'how the running agent is',
+    load: () => import('./status.ts'),
+  },
+  config: {
+    summary: 'check or show the configuration',
+    load: () => import('./config.ts'),
+  },
+  routes: {
+    summary: 'try out where an MQTT topic goes',
+    load: () => import('./routes.ts'),
+  },
+  topics: {
+    summary: 'list, describe, create, delete topics of any Kafka',
+    load: () => import('./topics.ts'),
+  },
+  produce: {
+    summary: 'lines of stdin to a topic of any Kafka',
+    load: () => import('./produce.ts'),
+  },
+  consume: {
+    summary: 'records of a topic of any Kafka to stdout',
+    load: () => import('./consume.ts'),
+  },
+  groups: { summary: 'consumer groups and their lag', load: undefined },
+  replication: { summary: 'ways out of a frozen partition', load: undefined },
+  'cloud-bridge': { summary: 'the bridge for gateways that only speak HTTPS', load: undefined },
+}
