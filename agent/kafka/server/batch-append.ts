@@ -10,8 +10,9 @@ import { iterateRecords } from '../../record/record.ts'
 import type { BatchHeader } from '../../record/record-batch.ts'
 import { type BatchVerdict, validateBatch } from '../../record/validate-batch.ts'
 import { errorCode } from '../protocol/error-codes.ts'
+import type { Broker } from './broker.ts'
 import { type ErrorFields, failure, failureOf } from './error-map.ts'
-import type { Broker, Call } from './served-api.ts'
+import type { Call } from './served-api.ts'
 
 export const KEPT_BATCH_BYTES = 16 * 1024
 /** A small batch that inflates beyond this is kept as it came, too. */
@@ -75,6 +76,9 @@ function appendOnce(
   broker: Broker,
 ): Appended | undefined {
   const { header } = verdict
+  const { topic } = partition
+  // While the batch waited, the topic may have gone.
+  if (broker.log.topic(topic.name) !== topic) return refused(failure('UNKNOWN_TOPIC_OR_PARTITION'))
   const isIdempotent = header.producerId >= 0n
   const known = isIdempotent ? judgeSequence(partition, header, broker) : undefined
   if (known !== undefined) return known

@@ -15,10 +15,11 @@ import * as apiVersions from '../protocol/messages/18-api-versions.ts'
 import { Reader } from '../protocol/wire.ts'
 import type { Lifetime } from './announcement.ts'
 import { answerUnknownVersion } from './apis/18-api-versions.ts'
+import type { Address, Broker } from './broker.ts'
 import { FrameScanner } from './frame-scanner.ts'
 import { isFlexible, isServed, servedApi } from './registry.ts'
 import type { RequestMemory } from './request-memory.ts'
-import type { Address, Answer, Broker } from './served-api.ts'
+import type { Answer } from './served-api.ts'
 
 export interface ConnectionOptions {
   broker: Broker

@@ -1,7 +1,6 @@
 // Faults of the agent as Kafka errors: the only place where one becomes the other.
 
-import type { ErrorCode } from '../../base/errors.ts'
-import { codeOf } from '../../base/errors.ts'
+import { codeOf, ERROR_CODES, type ErrorCode } from '../../base/errors.ts'
 import { errorCode, type KafkaErrorName } from '../protocol/error-codes.ts'
 
 /** Codes that a call into the log can end with. What is not here is UNKNOWN_SERVER_ERROR. */
@@ -19,8 +18,14 @@ const KAFKA_ERROR_OF: Partial<Record<ErrorCode, KafkaErrorName>> = {
   CLOSED: 'NOT_LEADER_OR_FOLLOWER',
 }
 
+/** Throws again what is no fault: a broken invariant of ours ends the process. */
 export function kafkaErrorOf(fault: unknown): KafkaErrorName {
-  return KAFKA_ERROR_OF[codeOf(fault) as ErrorCode] ?? 'UNKNOWN_SERVER_ERROR'
+  const code = codeOf(fault)
+  if (code === '') throw fault
+  const known = KAFKA_ERROR_OF[code as ErrorCode]
+  if (known !== undefined) return known
+  // Codes of the system (EIO, ENOSPC …) can only come from the disk.
+  return code in ERROR_CODES ? 'UNKNOWN_SERVER_ERROR' : 'KAFKA_STORAGE_ERROR'
 }
 
 export interface ErrorFields {

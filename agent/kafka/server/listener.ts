@@ -9,12 +9,10 @@ import { AgentError, codeOf } from '../../base/errors.ts'
 import type { Logger, Metrics } from '../../base/telemetry.ts'
 import type { Log } from '../../log/log.ts'
 import type { TopicSettings } from '../../log/topic.ts'
-import { Announcement } from './announcement.ts'
+import { type Address, type Broker, createBroker } from './broker.ts'
 import { Connection, type ConnectionOptions } from './connection.ts'
-import { ProducerStates } from './producer-states.ts'
 import { ADVERTISED, API_NAMES } from './registry.ts'
 import { RequestMemory } from './request-memory.ts'
-import type { Address, Broker } from './served-api.ts'
 
 export interface KafkaListenerOptions {
   log: Log
@@ -86,7 +84,7 @@ export class KafkaListener {
 
   private constructor(options: Complete) {
     this.#options = options
-    this.#broker = brokerOf(options)
+    this.#broker = createBroker(options, ADVERTISED)
     const { metrics, logger } = options
     const requests = API_NAMES.map((api) => {
       const help = 'Requests of Kafka clients.'
@@ -196,28 +194,6 @@ export class KafkaListener {
     cut.cancel()
     await Promise.all(closed)
     this.#broker.producers.close()
-  }
-}
-
-function brokerOf(options: Complete): Broker {
-  const { log, clock, logger } = options
-  const { producersPerPartitionMax, producersMax, producerExpirationMs } = options
-  return {
-    log,
-    codecs: log.codecs,
-    clock,
-    logger,
-    settings: options,
-    producers: new ProducerStates({
-      log,
-      clock,
-      producersPerPartitionMax,
-      producersMax,
-      expirationMs: producerExpirationMs,
-    }),
-    commits: new Announcement(clock, (listener) => log.onCommit(listener)),
-    room: new Announcement(clock, (listener) => log.onRoom(listener)),
-    apis: ADVERTISED,
   }
 }
 

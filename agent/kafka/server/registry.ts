@@ -13,7 +13,8 @@ import { describeConfigs } from './apis/32-describe-configs.ts'
 import { createPartitions } from './apis/37-create-partitions.ts'
 import { describeCluster } from './apis/60-describe-cluster.ts'
 import { describeProducers } from './apis/61-describe-producers.ts'
-import type { AdvertisedApi, ServedApi } from './served-api.ts'
+import type { AdvertisedApi } from './broker.ts'
+import type { ServedApi } from './served-api.ts'
 
 /** In the order of their keys. */
 const SERVED: readonly ServedApi[] = [

@@ -1,61 +1,9 @@
 // What a handler gets and gives, and how it is tied to the schema of its API.
 
-import type { Codecs } from '../../../wasm/codecs.ts'
-import type { Clock } from '../../base/clock.ts'
-import type { Logger } from '../../base/telemetry.ts'
-import type { Log } from '../../log/log.ts'
-import type { TopicSettings } from '../../log/topic.ts'
 import { type Api, encodeResponse } from '../protocol/frame.ts'
 import type { Reader } from '../protocol/wire.ts'
-import type { Announcement, Lifetime } from './announcement.ts'
-import type { ProducerStates } from './producer-states.ts'
-
-/** This gateway's only broker. */
-export const NODE_ID = 0
-
-export interface Address {
-  readonly host: string
-  readonly port: number
-}
-
-export interface BrokerSettings {
-  /** The store's lineage. */
-  readonly clusterId: string
-  /** 'auto': the address the client connected to. */
-  readonly advertised: Address | 'auto'
-  readonly autoCreateTopics: boolean
-  /** What a topic gets that nobody gave settings; also whether a name is replicated. */
-  readonly topicDefaults: (name: string) => TopicSettings
-  readonly topicsMax: number
-  /** Of all topics together. */
-  readonly partitionsMax: number
-  /** The largest batch taken, as it came. */
-  readonly messageBytesMax: number
-  /** The largest Fetch answer; one batch is always given. */
-  readonly fetchBytesMax: number
-  /** The longest a Produce request waits for room. */
-  readonly roomWaitMsMax: number
-}
-
-/** What every handler works on. */
-export interface Broker {
-  readonly log: Log
-  readonly codecs: Codecs
-  readonly clock: Clock
-  readonly logger: Logger
-  readonly settings: BrokerSettings
-  readonly producers: ProducerStates
-  readonly commits: Announcement
-  readonly room: Announcement
-  /** What ApiVersions tells. */
-  readonly apis: readonly AdvertisedApi[]
-}
-
-export interface AdvertisedApi {
-  readonly apiKey: number
-  readonly minVersion: number
-  readonly maxVersion: number
-}
+import type { Lifetime } from './announcement.ts'
+import type { Address, Broker } from './broker.ts'
 
 /** One request's surroundings. */
 export interface Call {

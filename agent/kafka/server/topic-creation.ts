@@ -1,8 +1,8 @@
 // Topics that a client's wish brings into being: the limits are the same whichever API it came by.
 
 import { checkPartitions, checkTopicName, type Topic, type TopicSettings } from '../../log/topic.ts'
+import type { Broker } from './broker.ts'
 import { type ErrorFields, failure, failureOf } from './error-map.ts'
-import type { Broker } from './served-api.ts'
 
 /** The topic, created where the settings allow it: usable at once, durable with its first records. */
 export function topicFor(broker: Broker, name: string): Topic | ErrorFields {

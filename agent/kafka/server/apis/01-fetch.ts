@@ -11,6 +11,7 @@ import type { PartitionLog } from '../../../log/partition-log.ts'
 import { errorCode, type KafkaErrorName } from '../../protocol/error-codes.ts'
 import * as api from '../../protocol/messages/01-fetch.ts'
 import type { Decoded, Encodable } from '../../protocol/schema.ts'
+import { kafkaErrorOf } from '../error-map.ts'
 import { leaderEpochError, topicById } from '../partition-lookup.ts'
 import { type Answer, type Call, now, serve } from '../served-api.ts'
 
@@ -53,11 +54,12 @@ async function handle(request: Request, call: Call): Promise<Answer<Response>> {
   if (sessionError !== undefined) {
     return now({ errorCode: errorCode(sessionError), responses: [] })
   }
-  const topics = request.topics.map((topic) => find(topic, call))
   const { clock, commits } = call.broker
   const waitMs = Math.min(Math.max(0, request.maxWaitMs), WAIT_MS_MAX)
   const end = clock.monotonic() + waitMs
   for (;;) {
+    // Looked up each time: a topic may go while a client waits for it.
+    const topics = request.topics.map((topic) => find(topic, call))
     const seen = watch(topics)
     const collected = await collect(topics, request, call)
     const left = end - clock.monotonic()
@@ -139,10 +141,14 @@ async function read(found: Found, room: number, isFirst: boolean): Promise<Parti
   if (isIdle || (maxBytes <= 0 && !isFirst)) {
     return { ...marksOf(wanted, partition), records: NOTHING }
   }
-  const outcome = await partition.read(wanted.fetchOffset, Math.max(1, maxBytes))
-  if (outcome.kind === 'outOfRange') return failed(wanted, 'OFFSET_OUT_OF_RANGE')
-  const isGiven = outcome.kind === 'batches' && (isFirst || outcome.bytes.length <= maxBytes)
-  return { ...marksOf(wanted, partition), records: isGiven ? outcome.bytes : NOTHING }
+  try {
+    const outcome = await partition.read(wanted.fetchOffset, Math.max(1, maxBytes))
+    if (outcome.kind === 'outOfRange') return failed(wanted, 'OFFSET_OUT_OF_RANGE')
+    const isGiven = outcome.kind === 'batches' && (isFirst || outcome.bytes.length <= maxBytes)
+    return { ...marksOf(wanted, partition), records: isGiven ? outcome.bytes : NOTHING }
+  } catch (fault) {
+    return failed(wanted, kafkaErrorOf(fault))
+  }
 }
 
 function marksOf(wanted: Wanted, partition: PartitionLog): Omit<PartitionResponse, 'records'> {

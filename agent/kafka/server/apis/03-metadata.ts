@@ -7,9 +7,10 @@ import { errorCode } from '../../protocol/error-codes.ts'
 import * as api from '../../protocol/messages/03-metadata.ts'
 import type { Decoded, Encodable } from '../../protocol/schema.ts'
 import { ZERO_UUID } from '../../protocol/wire.ts'
+import { type Address, NODE_ID } from '../broker.ts'
 import { type ErrorFields, failure, failureOf } from '../error-map.ts'
 import { topicById } from '../partition-lookup.ts'
-import { type Address, type Answer, type Call, NODE_ID, now, serve } from '../served-api.ts'
+import { type Answer, type Call, now, serve } from '../served-api.ts'
 import { topicFor } from '../topic-creation.ts'
 
 type Request = Decoded<typeof api.request>

@@ -6,8 +6,9 @@ import type { Topic, TopicSettings } from '../../../log/topic.ts'
 import { errorCode } from '../../protocol/error-codes.ts'
 import * as api from '../../protocol/messages/19-create-topics.ts'
 import type { Decoded, Encodable } from '../../protocol/schema.ts'
+import { NODE_ID } from '../broker.ts'
 import { type ErrorFields, failure, failureOf } from '../error-map.ts'
-import { type Answer, type Call, NODE_ID, now, serve } from '../served-api.ts'
+import { type Answer, type Call, now, serve } from '../served-api.ts'
 import {
   applyTopicConfig,
   CONFIG_SOURCE,

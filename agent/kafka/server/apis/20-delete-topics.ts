@@ -4,9 +4,10 @@ import type { Topic } from '../../../log/topic.ts'
 import { errorCode } from '../../protocol/error-codes.ts'
 import * as api from '../../protocol/messages/20-delete-topics.ts'
 import type { Decoded, Encodable } from '../../protocol/schema.ts'
+import type { Broker } from '../broker.ts'
 import { failure, failureOf } from '../error-map.ts'
 import { topicById } from '../partition-lookup.ts'
-import { type Answer, type Broker, type Call, now, serve } from '../served-api.ts'
+import { type Answer, type Call, now, serve } from '../served-api.ts'
 
 type Request = Decoded<typeof api.request>
 type Response = Encodable<typeof api.response>

@@ -4,8 +4,9 @@ import type { Topic } from '../../../log/topic.ts'
 import { errorCode } from '../../protocol/error-codes.ts'
 import * as api from '../../protocol/messages/32-describe-configs.ts'
 import type { Decoded, Encodable } from '../../protocol/schema.ts'
+import { type Broker, NODE_ID } from '../broker.ts'
 import { failure } from '../error-map.ts'
-import { type Broker, type Call, NODE_ID, now, serve } from '../served-api.ts'
+import { type Call, now, serve } from '../served-api.ts'
 import { CONFIG_SOURCE, CONFIG_TYPE, maxMessageBytes, TOPIC_CONFIGS } from '../topic-configs.ts'
 
 type Request = Decoded<typeof api.request>

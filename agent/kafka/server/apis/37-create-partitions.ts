@@ -3,8 +3,9 @@
 import { errorCode } from '../../protocol/error-codes.ts'
 import * as api from '../../protocol/messages/37-create-partitions.ts'
 import type { Decoded, Encodable } from '../../protocol/schema.ts'
+import { NODE_ID } from '../broker.ts'
 import { type ErrorFields, failure, failureOf } from '../error-map.ts'
-import { type Answer, type Call, NODE_ID, now, serve } from '../served-api.ts'
+import { type Answer, type Call, now, serve } from '../served-api.ts'
 import { partitionsError } from '../topic-creation.ts'
 
 type Request = Decoded<typeof api.request>

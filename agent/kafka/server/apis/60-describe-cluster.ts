@@ -3,8 +3,9 @@
 
 import { errorCode } from '../../protocol/error-codes.ts'
 import * as api from '../../protocol/messages/60-describe-cluster.ts'
+import { NODE_ID } from '../broker.ts'
 import { failure } from '../error-map.ts'
-import { NODE_ID, now, serve } from '../served-api.ts'
+import { now, serve } from '../served-api.ts'
 import { advertisedAddress } from './03-metadata.ts'
 
 export const describeCluster = serve(api, [0, 1], ({ endpointType }, call) => {
