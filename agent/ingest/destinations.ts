@@ -1,0 +1,52 @@
+// The Kafka topics that messages go to, made when they are first needed.
+//
+// Topics that stand in the configuration are always made. One whose name comes out of an MQTT topic
+// counts: together with all others never more than `maxTopics` topics and 1,000 partitions, because
+// a device must not be able to fill the disk, or the cluster, with topics.
+
+import type { TopicSettings } from '../log/topic.ts'
+import type { IngestLog, IngestTopic } from './ingest-log.ts'
+import { isTopicName } from './routes.ts'
+
+export const PARTITIONS_TOTAL_MAX = 1_000
+
+export interface DestinationsOptions {
+  log: IngestLog
+  maxTopics: number
+  /** By the name without the prefix. */
+  topicSettings: (short: string) => TopicSettings
+}
+
+export class Destinations {
+  readonly #options: DestinationsOptions
+
+  constructor(options: DestinationsOptions) {
+    this.#options = options
+  }
+
+  /** The topic, made when it is missing; or why it cannot be had. */
+  find(short: string, name: string, isConfigured: boolean): IngestTopic | string {
+    const { log, topicSettings } = this.#options
+    const known = log.topic(name)
+    if (known !== undefined) return known
+    if (!isTopicName(name)) return `${JSON.stringify(name.slice(0, 60))} cannot be a Kafka topic`
+    const settings = topicSettings(short)
+    if (!isConfigured) {
+      const full = this.#full(settings.partitions)
+      if (full !== undefined) return full
+    }
+    return log.ensureTopic(name, settings)
+  }
+
+  #full(partitions: number): string | undefined {
+    const { log, maxTopics } = this.#options
+    let [topicsCount, partitionsCount] = [0, 0]
+    for (const topic of log.topics()) {
+      topicsCount++
+      partitionsCount += topic.partitions.length
+    }
+    if (topicsCount >= maxTopics) return `maxTopics ${maxTopics} is reached`
+    if (partitionsCount + partitions <= PARTITIONS_TOTAL_MAX) return undefined
+    return `${PARTITIONS_TOTAL_MAX} partitions are reached`
+  }
+}
