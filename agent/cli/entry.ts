@@ -4,7 +4,7 @@
 import { AgentError, codeOf, type ErrorCode } from '../base/errors.ts'
 import { didYouMean } from '../config/did-you-mean.ts'
 import { EXIT, type ExitCode, printLine, type Terminal } from './command.ts'
-import { COMMANDS } from './registry.ts'
+import { COMMANDS, type Registration } from './registry.ts'
 import { VERSION } from './version.ts'
 
 /** Runs one command line; never throws. */
@@ -47,7 +47,7 @@ async function dispatch(
     await printLine(help || name === 'help' ? terminal.stdout : terminal.stderr, overview())
     return help || name === 'help' ? EXIT.good : EXIT.usage
   }
-  const found = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
+  const found = findCommand(name)
   if (found === undefined) {
     const hint = didYouMean(name, Object.keys(COMMANDS)) || '; tributary --help lists them'
     throw new AgentError('INPUT_USAGE', `unknown command ${name}${hint}`)
@@ -59,6 +59,10 @@ async function dispatch(
   if (!help) return command.run(rest, terminal)
   await printLine(terminal.stdout, command.help.trimEnd())
   return EXIT.good
+}
+
+function findCommand(name: string): Registration | undefined {
+  return Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
 }
 
 function overview(): string {
@@ -74,8 +78,9 @@ function overview(): string {
 
 function sentenceOf(error: unknown, command: string | undefined): string {
   if (error instanceof AgentError) {
-    const hint = error.code === 'INPUT_USAGE' && command !== undefined && command in COMMANDS
-    return hint ? `${error.message} (tributary ${command} --help)` : error.message
+    const hasHelp = command !== undefined && findCommand(command)?.load !== undefined
+    const hint = error.code === 'INPUT_USAGE' && hasHelp ? ` (tributary ${command} --help)` : ''
+    return error.message + hint
   }
   const text = error instanceof Error ? error.message : String(error)
   return isSystemError(error) ? text : `a bug in tributary: ${text} (--debug shows where)`

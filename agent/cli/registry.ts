@@ -41,6 +41,10 @@ export const COMMANDS: Readonly<Record<string, Registration>> = {
     summary: 'records of a topic of any Kafka to stdout',
     load: () => import('./consume.ts'),
   },
+  sim: {
+    summary: 'a simulated fleet of devices',
+    load: () => import('./sim.ts'),
+  },
   groups: { summary: 'consumer groups and their lag', load: undefined },
   replication: { summary: 'ways out of a frozen partition', load: undefined },
   'cloud-bridge': { summary: 'the bridge for gateways that only speak HTTPS', load: undefined },
