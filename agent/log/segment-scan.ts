@@ -9,6 +9,7 @@
 //   corrupt  a whole batch's worth of bytes that is not what was written
 
 import type { Codecs } from '../../wasm/codecs.ts'
+import { assert } from '../base/assert.ts'
 import {
   BATCH,
   BATCH_HEADER_BYTES,
@@ -121,6 +122,39 @@ export async function scanBatches(
     if (visit(batch) === true) return { kind: 'stopped', position }
   }
   return { kind: 'end', position }
+}
+
+/** The batches in `bytes`, which begin with `offset`: ours, so anything odd is a bug. */
+export function readAll(bytes: Buffer, position: number, offset: number): ScannedBatch[] {
+  const batches: ScannedBatch[] = []
+  let next = offset
+  let at = 0
+  while (at < bytes.length) {
+    assert(at + BATCH_HEADER_BYTES <= bytes.length, 'whole batches are appended')
+    const batch = readScanned(bytes, at, position + at)
+    assert(typeof batch !== 'string', `appended batches have good headers: ${batch}`)
+    assert(batch.baseOffset === next, `offset ${batch.baseOffset} follows ${next - 1}`)
+    batches.push(batch)
+    at += batch.size
+    next = batch.nextOffset
+  }
+  assert(batches.length > 0 && at === bytes.length, 'whole batches are appended')
+  return batches
+}
+
+/** The batch at the start of `bytes` if it holds an offset; otherwise what is wrong. */
+export function firstBatch(
+  bytes: Buffer,
+  position: number,
+  end: number,
+  offset: number,
+): ScannedBatch | string {
+  if (bytes.length < BATCH_HEADER_BYTES) return 'file is shorter'
+  const first = readScanned(bytes, 0, position)
+  if (typeof first === 'string') return first
+  if (first.size > end - position) return `${first.size} bytes announced, ${end - position} left`
+  const holds = first.baseOffset <= offset && offset < first.nextOffset
+  return holds ? first : `offset ${first.baseOffset} instead of ${offset}`
 }
 
 /** How many bytes, from the batch with `baseOffset` on, are whole batches below a limit. */

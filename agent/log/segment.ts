@@ -19,6 +19,8 @@ import type { IndexCache } from './segment-index.ts'
 import {
   type BatchVisitor,
   firstAtTime,
+  firstBatch,
+  readAll,
   readScanned,
   type ScannedBatch,
   type ScanOutcome,
@@ -51,6 +53,7 @@ export interface SegmentRecovery {
 
 /** Index entries hold positions and relative offsets as i32. */
 const RELATIVE_MAX = 0x7fffffff
+const REWRITE_WINDOW_BYTES = 256 * 1024
 /** Places where a sequential reader goes on, remembered to save it the search. */
 const RESUME_PLACES_MAX = 8
 
@@ -157,7 +160,8 @@ export class Segment {
       for (const batch of added) this.#indexes.add(batch)
       this.#size = start + bytes.length
       this.#nextOffset = nextOffset
-      if (this.#indexes.offsets.needsFlush) await this.#indexes.flush()
+      // Indexes can be made again: a disk that has no room for them fails nothing here.
+      if (this.#indexes.offsets.needsFlush) await this.#indexes.flush().catch(() => {})
     })
   }
 
@@ -169,9 +173,9 @@ export class Segment {
     this.#isUnsynced = false
     try {
       await this.#use((file) => file.sync())
-    } catch (error) {
+    } catch {
       this.#isUnsynced = true
-      throw error
+      await this.#serially(() => this.#rewrite())
     }
     if (!this.#isUnsynced) this.#context.files.release(this.path)
   }
@@ -294,19 +298,20 @@ export class Segment {
   remove(): Promise<void> {
     return this.#serially(async () => {
       this.#isRemoved = true
-      await this.#closeFiles()
       for (const path of [this.#indexes.times.path, this.#indexes.offsets.path, this.path]) {
         await this.#context.fs.remove(path).catch((error) => {
           if (codeOf(error) !== 'ENOENT') throw error
         })
       }
+      // Only now: a reader could have opened one again in between, and kept its room on the disk.
+      await this.#closeFiles()
     })
   }
 
   /** Writes index entries and lets go of files and cached pages; syncs nothing. */
   close(): Promise<void> {
     return this.#serially(async () => {
-      if (this.#indexes.isKnown && !this.#isRemoved) await this.#indexes.flush()
+      if (this.#indexes.isKnown && !this.#isRemoved) await this.#indexes.flush().catch(() => {})
       await this.#closeFiles()
     })
   }
@@ -320,6 +325,34 @@ export class Segment {
       await file.truncate(position).catch(() => {})
       throw error
     }
+  }
+
+  /**
+   * After a failed sync the pages count as clean without being on disk, so another sync proves
+   * nothing: the batches, if they still read back whole, go to a fresh file that takes the name.
+   */
+  async #rewrite(): Promise<void> {
+    const { fs, files, codecs } = this.#context
+    const fresh = `${this.path}.rewrite`
+    const size = this.#size
+    const target = await fs.open(fresh, 'create')
+    try {
+      await target.truncate(0)
+      await this.#use(async (file) => {
+        const range = { from: 0, to: size, offset: this.baseOffset, codecs }
+        const outcome = await scanBatches(file, range, () => {})
+        if ('reason' in outcome) throw this.#corrupt(outcome.position, outcome.reason)
+        await copyRange(file, target, 0, size)
+      })
+      await target.sync()
+    } finally {
+      await target.close()
+    }
+    await fs.rename(fresh, this.path)
+    // Whoever reads goes on in the old file; it is closed when they are done.
+    await files.forget(this.path)
+    await fs.syncDirectory(this.path.slice(0, this.path.lastIndexOf('/')))
+    this.#isUnsynced = false
   }
 
   async #recover(file: OpenFile, recoveryOffset: number): Promise<SegmentRecovery> {
@@ -341,6 +374,8 @@ export class Segment {
     this.#size = outcome.position
     this.#touched()
     if (cutBytes > 0) await file.truncate(outcome.position)
+    // A sync that failed before the crash may have left these pages clean and not on disk.
+    await copyRange(file, file, from.position, outcome.position)
     return { outcome, nextOffset: this.#nextOffset, cutBytes }
   }
 
@@ -437,34 +472,17 @@ export class Segment {
   }
 }
 
-/** The batches in `bytes`, which begin with `offset`: ours, so anything odd is a bug. */
-function readAll(bytes: Buffer, position: number, offset: number): ScannedBatch[] {
-  const batches: ScannedBatch[] = []
-  let next = offset
-  let at = 0
-  while (at < bytes.length) {
-    assert(at + BATCH_HEADER_BYTES <= bytes.length, 'whole batches are appended')
-    const batch = readScanned(bytes, at, position + at)
-    assert(typeof batch !== 'string', `appended batches have good headers: ${batch}`)
-    assert(batch.baseOffset === next, `offset ${batch.baseOffset} follows ${next - 1}`)
-    batches.push(batch)
-    at += batch.size
-    next = batch.nextOffset
+async function copyRange(
+  source: OpenFile,
+  target: OpenFile,
+  from: number,
+  to: number,
+): Promise<void> {
+  const window = Buffer.allocUnsafe(Math.min(to - from, REWRITE_WINDOW_BYTES))
+  for (let position = from; position < to; ) {
+    const bytes = window.subarray(0, to - position)
+    await source.read(bytes, position)
+    await target.write([bytes], position)
+    position += bytes.length
   }
-  assert(batches.length > 0 && at === bytes.length, 'whole batches are appended')
-  return batches
-}
-
-function firstBatch(
-  bytes: Buffer,
-  position: number,
-  end: number,
-  offset: number,
-): ScannedBatch | string {
-  if (bytes.length < BATCH_HEADER_BYTES) return 'file is shorter'
-  const first = readScanned(bytes, 0, position)
-  if (typeof first === 'string') return first
-  if (first.size > end - position) return `${first.size} bytes announced, ${end - position} left`
-  const holds = first.baseOffset <= offset && offset < first.nextOffset
-  return holds ? first : `offset ${first.baseOffset} instead of ${offset}`
 }

@@ -1,0 +1,478 @@
+import * as assert from 'uvu/assert'
+import { codeOf } from '../../agent/base/errors.ts'
+import { OpenFiles } from '../../agent/log/open-files.ts'
+import { baseOffsetOf, Segment, type SegmentContext } from '../../agent/log/segment.ts'
+import { IndexCache } from '../../agent/log/segment-index.ts'
+import type { ScannedBatch } from '../../agent/log/segment-scan.ts'
+import { buildBatch } from '../../agent/record/record-batch.ts'
+import { SEAL } from '../../wasm/assembly/limits.ts'
+import { codecs, kernel, type MadeBatch, makeBatches } from '../support/batches.ts'
+import { SimFileSystem } from '../support/sim-file-system.ts'
+import { suite } from '../support/suite.ts'
+
+const test = suite('segment')
+const BASE = 1000
+const LOG = '/p/00000000000000001000.log'
+const INDEX = '/p/00000000000000001000.index'
+const TIME_INDEX = '/p/00000000000000001000.timeindex'
+
+function contextOf(fs: SimFileSystem): SegmentContext {
+  return { fs, codecs, files: new OpenFiles(fs, 4), indexCache: new IndexCache(kernel, 8) }
+}
+
+async function emptyStore(seed = 1) {
+  const fs = new SimFileSystem(seed)
+  await fs.makeDirectory('/p')
+  await fs.syncDirectory('/')
+  return { fs, context: contextOf(fs) }
+}
+
+/** A segment with these batches, written one by one, finished and synced. */
+async function filled(batches: readonly MadeBatch[], seed = 1) {
+  const { fs, context } = await emptyStore(seed)
+  const segment = await Segment.create(context, '/p', BASE)
+  await fs.syncDirectory('/p')
+  for (const { bytes } of batches) await segment.append(bytes)
+  await segment.finish()
+  await segment.sync()
+  await fs.syncDirectory('/p')
+  return { fs, context, segment }
+}
+
+const made = (count: number, seed = 1) => makeBatches(count, seed, { baseOffset: BASE })
+const endOf = (batches: readonly MadeBatch[]) => batches.at(-1)!.nextOffset
+const bytesOf = (batches: readonly MadeBatch[]) => Buffer.concat(batches.map(({ bytes }) => bytes))
+
+async function overwrite(fs: SimFileSystem, path: string, position: number, bytes: Buffer) {
+  const file = await fs.open(path, 'write')
+  await file.write([bytes], position)
+  await file.sync()
+  await file.close()
+}
+
+async function checkAll(segment: Segment, batches: readonly MadeBatch[]): Promise<void> {
+  for (const { baseOffset, nextOffset, position } of batches) {
+    assert.is(await segment.positionOf(baseOffset), position)
+    assert.is(await segment.positionOf(nextOffset - 1), position)
+  }
+}
+
+test('names its files as Kafka does', async () => {
+  const { fs } = await filled(made(1))
+  assert.equal(fs.paths(), [INDEX, LOG, TIME_INDEX])
+  assert.is(baseOffsetOf('00000000000000001000.log'), 1000)
+  for (const name of ['00000000000000001000.index', '1000.log', '00000000000000001000.log.bad']) {
+    assert.is(baseOffsetOf(name), undefined)
+  }
+})
+
+test('is made once only', async () => {
+  const { context } = await filled(made(1))
+  assert.is(await Segment.create(context, '/p', BASE).then(String, codeOf), 'EEXIST')
+  const missing = Segment.open(context, '/p', BASE + 1, BASE + 2)
+  assert.is(await missing.then(String, codeOf), 'CORRUPT_STORE')
+})
+
+test('holds the batches byte for byte, whether they come one by one or together', async () => {
+  const batches = made(100)
+  const { fs, segment } = await filled(batches)
+  assert.equal(fs.contents(LOG), bytesOf(batches))
+  assert.is(segment.size, bytesOf(batches).length)
+  assert.is(segment.nextOffset, endOf(batches))
+  const other = await emptyStore()
+  const whole = await Segment.create(other.context, '/p', BASE)
+  await whole.append(bytesOf(batches))
+  await whole.finish()
+  assert.equal(other.fs.contents(LOG), fs.contents(LOG))
+  assert.equal(other.fs.contents(INDEX), fs.contents(INDEX))
+  assert.equal(other.fs.contents(TIME_INDEX), fs.contents(TIME_INDEX))
+})
+
+test('takes views of kernel memory', async () => {
+  const [batch] = made(1)
+  const { fs, context } = await emptyStore()
+  const segment = await Segment.create(context, '/p', BASE)
+  kernel.u8.set(batch!.bytes, SEAL)
+  await segment.append(kernel.u8.subarray(SEAL, SEAL + batch!.bytes.length))
+  kernel.u8.fill(0, SEAL, SEAL + 1000)
+  assert.equal(fs.contents(LOG), batch!.bytes)
+})
+
+test('keeps the order of appends that are not awaited', async () => {
+  const batches = made(50)
+  const { fs, context } = await emptyStore()
+  const segment = await Segment.create(context, '/p', BASE)
+  await Promise.all(batches.map(({ bytes }) => segment.append(bytes)))
+  assert.equal(fs.contents(LOG), bytesOf(batches))
+})
+
+test('refuses what is not the next whole batch', async () => {
+  const [first, second, third] = made(3)
+  const { context } = await emptyStore()
+  const segment = await Segment.create(context, '/p', BASE)
+  const refusal = (bytes: Buffer) =>
+    segment.append(bytes).then(
+      () => 'taken',
+      (error) => error.message,
+    )
+  assert.match(await refusal(second!.bytes), 'follows')
+  assert.match(await refusal(Buffer.alloc(0)), 'whole batches')
+  assert.match(await refusal(first!.bytes.subarray(0, 100)), 'whole batches')
+  assert.is(await refusal(first!.bytes), 'taken')
+  assert.match(await refusal(third!.bytes), 'follows')
+  assert.is(await refusal(Buffer.concat([second!.bytes, third!.bytes])), 'taken')
+})
+
+test('finds the position of every offset', async () => {
+  const batches = made(300)
+  const { segment } = await filled(batches)
+  await checkAll(segment, batches)
+})
+
+test('makes the index entries that Kafka makes', async () => {
+  const batches = makeBatches(200, 5, { baseOffset: BASE, isOrdered: false })
+  const { fs } = await filled(batches)
+  const [index, timeIndex] = [fs.contents(INDEX), fs.contents(TIME_INDEX)]
+  const expected: number[] = []
+  const expectedTimes: number[] = []
+  let [since, maxTime, maxTimeOffset, lastTime] = [0, -1, 0, -1]
+  const indexTime = () => {
+    if (maxTime > lastTime) expectedTimes.push((lastTime = maxTime), maxTimeOffset)
+  }
+  for (const { bytes, position, nextOffset, timestamps } of batches) {
+    const latest = Math.max(...timestamps)
+    if (latest > maxTime) [maxTime, maxTimeOffset] = [latest, nextOffset - 1 - BASE]
+    if (since > 4096) {
+      expected.push(nextOffset - 1 - BASE, position)
+      indexTime()
+      since = 0
+    }
+    since += bytes.length
+  }
+  indexTime()
+  const entries = Array.from({ length: index.length / 4 }, (_, at) => index.readInt32BE(at * 4))
+  assert.equal(entries, expected)
+  assert.ok(entries.length > 20)
+  const times = Array.from({ length: timeIndex.length / 12 }, (_, at) => [
+    Number(timeIndex.readBigInt64BE(at * 12)),
+    timeIndex.readInt32BE(at * 12 + 8),
+  ])
+  assert.equal(times.flat(), expectedTimes)
+})
+
+test('reads whole batches from the one that holds an offset', async () => {
+  const batches = made(60)
+  const { segment } = await filled(batches)
+  for (const [order, batch] of batches.entries()) {
+    for (const maxBytes of [1, 700, 3000]) {
+      let count = 1
+      while (order + count < batches.length) {
+        if (bytesOf(batches.slice(order, order + count + 1)).length > maxBytes) break
+        count++
+      }
+      const expected = batches.slice(order, order + count)
+      assert.equal(await segment.readBatchesAt(batch.nextOffset - 1, maxBytes), {
+        kind: 'batches',
+        bytes: bytesOf(expected),
+        baseOffset: batch.baseOffset,
+        nextOffset: endOf(expected),
+      })
+    }
+  }
+})
+
+test('reads nothing that reaches the limit', async () => {
+  const batches = made(20)
+  const { segment } = await filled(batches)
+  const limit = batches[7]!.nextOffset
+  const read = await segment.readBatchesAt(BASE, 1e6, limit)
+  assert.ok(read.kind === 'batches')
+  assert.is(read.nextOffset, limit)
+  const inside = batches.findIndex(({ timestamps }) => timestamps.length > 1)
+  const offset = batches[inside]!.baseOffset
+  assert.equal(await segment.readBatchesAt(offset, 1e6, offset + 1), { kind: 'empty' })
+})
+
+test('reads a batch that is larger than asked for', async () => {
+  const { context } = await emptyStore()
+  const segment = await Segment.create(context, '/p', BASE)
+  const records = [{ timestamp: 1, key: null, value: Buffer.alloc(300_000, 7) }]
+  const large = buildBatch(records, { codecs, baseOffset: BASE })
+  await segment.append(large)
+  const read = await segment.readBatchesAt(BASE, 1000)
+  assert.ok(read.kind === 'batches')
+  assert.equal(read.bytes, large)
+})
+
+test('follows a sequential reader without a search', async () => {
+  const batches = made(300)
+  const { fs, segment } = await filled(batches)
+  let reads = 0
+  fs.faults.onStep = ({ operation }) => operation === 'read' && reads++
+  const parts: Buffer[] = []
+  for (let offset = BASE; offset < endOf(batches); ) {
+    const read = await segment.readBatchesAt(offset, 2000)
+    assert.ok(read.kind === 'batches')
+    parts.push(read.bytes)
+    offset = read.nextOffset
+  }
+  assert.equal(Buffer.concat(parts), bytesOf(batches))
+  assert.ok(reads < parts.length + 10, `${reads} reads for ${parts.length} pieces`)
+})
+
+test('sees an append at once, and only then', async () => {
+  const batches = made(40)
+  const { context } = await emptyStore()
+  const segment = await Segment.create(context, '/p', BASE)
+  await segment.append(batches[0]!.bytes)
+  let seen = 0
+  const reader = (async () => {
+    let next = BASE
+    while (next < endOf(batches)) {
+      if (next === segment.nextOffset) {
+        await undefined
+        continue
+      }
+      const read = await segment.readBatchesAt(next, 1e6)
+      assert.ok(read.kind === 'batches')
+      next = read.nextOffset
+      seen++
+    }
+  })()
+  for (const { bytes } of batches.slice(1)) await segment.append(bytes)
+  await reader
+  assert.ok(seen > 1)
+})
+
+test('opens without reading, however many segments there are', async () => {
+  const { fs, context } = await emptyStore()
+  const batches = made(60)
+  for (const { bytes, baseOffset } of batches) {
+    const segment = await Segment.create(context, '/p', baseOffset)
+    await segment.append(bytes)
+    await segment.finish()
+    await segment.sync()
+    await segment.close()
+  }
+  const operations: string[] = []
+  fs.faults.onStep = ({ operation }) => operations.push(operation)
+  const later = contextOf(fs)
+  const segments: Segment[] = []
+  for (const { baseOffset, nextOffset } of batches) {
+    segments.push(await Segment.open(later, '/p', baseOffset, nextOffset))
+  }
+  assert.equal([...new Set(operations)], ['size'])
+  for (const segment of segments) await segment.readBatchesAt(segment.baseOffset, 1)
+  assert.ok(fs.counts.openFiles <= 4 + 4, `${fs.counts.openFiles} files are open`)
+})
+
+test('works with what another run left', async () => {
+  const batches = made(200)
+  const { fs, segment } = await filled(batches)
+  await segment.close()
+  const again = await Segment.open(contextOf(fs), '/p', BASE, endOf(batches))
+  assert.is(again.size, bytesOf(batches).length)
+  await checkAll(again, batches)
+  assert.is(await again.maxTimestamp(), batches.at(-1)!.timestamps.at(-1))
+})
+
+test('makes missing and wrong indexes again, as they were', async () => {
+  const batches = made(300)
+  const damages: ((fs: SimFileSystem) => Promise<void>)[] = [
+    (fs) => fs.remove(INDEX),
+    (fs) => fs.remove(TIME_INDEX),
+    (fs) => overwrite(fs, INDEX, 0, Buffer.alloc(64)),
+    (fs) => overwrite(fs, INDEX, 36, Buffer.from([0, 0, 0, 99])),
+    (fs) => overwrite(fs, TIME_INDEX, 12, Buffer.alloc(5)),
+    async (fs) => (await fs.open(INDEX, 'write')).truncate(61),
+  ]
+  for (const [order, damage] of damages.entries()) {
+    const { fs, segment } = await filled(batches)
+    await segment.close()
+    const [index, timeIndex] = [fs.contents(INDEX), fs.contents(TIME_INDEX)]
+    await damage(fs)
+    const again = await Segment.open(contextOf(fs), '/p', BASE, endOf(batches))
+    await checkAll(again, batches)
+    const found = await again.offsetForTime(batches[150]!.timestamps[0]!)
+    assert.is(found?.offset, batches[150]!.baseOffset, `damage ${order}`)
+    assert.equal(fs.contents(INDEX), index, `damage ${order}`)
+    assert.equal(fs.contents(TIME_INDEX), timeIndex, `damage ${order}`)
+  }
+})
+
+test('says where a batch is damaged, and still reads what is behind it', async () => {
+  const batches = made(300)
+  const { fs, segment } = await filled(batches)
+  const bad = batches[100]!
+  for (let at = 0; at < 30; at++) fs.rot(LOG, bad.position + at, 0xff)
+  const read = await segment.readBatchesAt(bad.baseOffset, 1000)
+  assert.is(read.kind, 'corrupt')
+  assert.is(read.kind === 'corrupt' && read.position, bad.position)
+  const fault = await segment.positionOf(bad.nextOffset).then(String, codeOf)
+  assert.is(fault, 'CORRUPT_STORE')
+  for (const later of batches.slice(140)) {
+    assert.is((await segment.readBatchesAt(later.baseOffset, 1)).kind, 'batches')
+  }
+})
+
+test('finds the first record at or after a time', async () => {
+  for (const isOrdered of [true, false]) {
+    const batches = makeBatches(150, 9, { baseOffset: BASE, isOrdered })
+    const { segment } = await filled(batches)
+    const records = batches.flatMap(({ timestamps, baseOffset }) =>
+      timestamps.map((timestamp, order) => ({ offset: baseOffset + order, timestamp })),
+    )
+    const latest = Math.max(...records.map(({ timestamp }) => timestamp))
+    for (let time = 0; time <= latest + 20; time += 35) {
+      for (const from of [BASE, BASE + 111]) {
+        const expected = records.find((record) => record.timestamp >= time && record.offset >= from)
+        assert.equal(await segment.offsetForTime(time, from), expected, `${time} from ${from}`)
+      }
+    }
+  }
+})
+
+test('scans batches with their CRCs to the end', async () => {
+  const batches = made(80)
+  const { segment } = await filled(batches)
+  const seen: ScannedBatch[] = []
+  const outcome = await segment.scan(0, BASE, (batch) => seen.push(batch))
+  assert.equal(outcome, { kind: 'end', position: segment.size })
+  assert.equal(
+    seen.map(({ position, baseOffset, nextOffset }) => [position, baseOffset, nextOffset]),
+    batches.map(({ position, baseOffset, nextOffset }) => [position, baseOffset, nextOffset]),
+  )
+  const [, , third] = batches
+  const stopped = await segment.scan(third!.position, third!.baseOffset, () => true)
+  assert.equal(stopped, { kind: 'stopped', position: third!.position + third!.bytes.length })
+})
+
+test('a scan ends at each kind of damage', async () => {
+  const batches = made(10)
+  const [bad, size] = [batches[6]!, bytesOf(batches).length]
+  const outcomeOf = async (damage: (fs: SimFileSystem) => Promise<void> | void) => {
+    const { fs, segment } = await filled(batches)
+    await damage(fs)
+    const { kind, position } = await segment.scan(0, BASE, () => {})
+    return [kind, position]
+  }
+  const corrupt = ['corrupt', bad.position]
+  assert.equal(await outcomeOf((fs) => fs.rot(LOG, bad.position + bad.bytes.length - 1)), corrupt)
+  assert.equal(await outcomeOf((fs) => fs.rot(LOG, bad.position + 16)), corrupt)
+  assert.equal(await outcomeOf((fs) => fs.rot(LOG, bad.position + 7)), corrupt)
+  assert.equal(await outcomeOf((fs) => fs.rot(LOG, bad.position + 30)), corrupt)
+  const longer = await outcomeOf((fs) => fs.rot(LOG, bad.position + 8, 0x01))
+  assert.equal(longer, ['torn', bad.position])
+  const zeros = Buffer.alloc(size - bad.position)
+  const blank = await outcomeOf((fs) => overwrite(fs, LOG, bad.position, zeros))
+  assert.equal(blank, ['torn', bad.position])
+})
+
+test('recovers what is whole, whatever was not synced', async () => {
+  for (let seed = 0; seed < 60; seed++) {
+    const batches = made(60, seed)
+    const synced = batches.slice(0, 30)
+    const { fs, segment } = await filled(synced, seed)
+    for (const { bytes } of batches.slice(30)) await segment.append(bytes)
+    if (seed % 2 === 0) await segment.flush()
+    const later = fs.crash()
+    const again = await Segment.open(contextOf(later), '/p', BASE)
+    const recovery = await again.recover(endOf(synced))
+    const kept = batches.filter(({ nextOffset }) => nextOffset <= recovery.nextOffset)
+    assert.ok(kept.length >= 30, `seed ${seed}`)
+    assert.is(again.nextOffset, endOf(kept))
+    assert.equal(later.contents(LOG), bytesOf(kept), `seed ${seed}`)
+    await checkAll(again, kept)
+    for (const { bytes } of batches.slice(kept.length)) await again.append(bytes)
+    await again.finish()
+    const { fs: twin } = await filled(batches)
+    assert.equal(later.contents(LOG), twin.contents(LOG))
+    assert.equal(later.contents(INDEX), twin.contents(INDEX), `index of seed ${seed}`)
+    await checkAll(again, batches)
+    assert.is(await again.maxTimestamp(), batches.at(-1)!.timestamps.at(-1))
+  }
+})
+
+test('recovers from the start when the recovery point is not there', async () => {
+  const batches = made(40)
+  const { fs, segment } = await filled(batches)
+  await segment.close()
+  const file = await fs.open(LOG, 'write')
+  await file.truncate(batches[20]!.position + 5)
+  const again = await Segment.open(contextOf(fs), '/p', BASE)
+  const recovery = await again.recover(batches[30]!.baseOffset)
+  assert.is(recovery.outcome.kind, 'torn')
+  assert.is(recovery.nextOffset, batches[20]!.baseOffset)
+  assert.is(recovery.cutBytes, 5)
+  await checkAll(again, batches.slice(0, 20))
+})
+
+test('recovers an empty segment', async () => {
+  const { context } = await emptyStore()
+  await Segment.create(context, '/p', BASE)
+  const again = await Segment.open(context, '/p', BASE)
+  const recovery = await again.recover(BASE)
+  assert.equal(recovery, { outcome: { kind: 'end', position: 0 }, nextOffset: BASE, cutBytes: 0 })
+  await again.append(made(1)[0]!.bytes)
+})
+
+test('is cut at a batch, with its indexes', async () => {
+  const batches = made(200)
+  const { fs, segment } = await filled(batches)
+  const cut = batches[120]!
+  await segment.truncate(cut.position, cut.baseOffset)
+  assert.is(segment.size, cut.position)
+  assert.ok(segment.isUnsynced)
+  await checkAll(segment, batches.slice(0, 120))
+  for (const { bytes } of batches.slice(120)) await segment.append(bytes)
+  await segment.finish()
+  assert.equal(fs.contents(LOG), bytesOf(batches))
+  const twin = await filled(batches)
+  assert.equal(fs.contents(INDEX), twin.fs.contents(INDEX))
+  await checkAll(segment, batches)
+})
+
+test('what a sync covers survives a crash', async () => {
+  for (let seed = 0; seed < 30; seed++) {
+    const batches = made(10, seed)
+    const { fs, context } = await emptyStore(seed)
+    const segment = await Segment.create(context, '/p', BASE)
+    await fs.syncDirectory('/p')
+    await segment.append(bytesOf(batches.slice(0, 5)))
+    const synced = segment.sync()
+    const more = segment.append(bytesOf(batches.slice(5)))
+    await synced
+    await more
+    assert.ok(segment.isUnsynced)
+    const kept = bytesOf(batches.slice(0, 5))
+    const contents = fs.crash().contents(LOG)
+    assert.equal(contents.subarray(0, kept.length), kept, `seed ${seed}`)
+  }
+})
+
+test('is as it was after a write that failed', async () => {
+  const batches = made(3)
+  for (const code of ['ENOSPC', 'EIO']) {
+    const { fs, segment } = await filled(batches.slice(0, 1))
+    fs.failNext('write', { code, path: '.log' })
+    const failure = await segment.append(batches[1]!.bytes).then(String, codeOf)
+    assert.is(failure, code)
+    assert.is(segment.nextOffset, batches[0]!.nextOffset)
+    assert.is(await fs.size(LOG), batches[0]!.bytes.length)
+    await segment.append(bytesOf(batches.slice(1)))
+    await checkAll(segment, batches)
+  }
+})
+
+test('can be removed under a reader', async () => {
+  const batches = made(100)
+  const { fs, segment } = await filled(batches)
+  const reads = batches.map(({ baseOffset }) => segment.readBatchesAt(baseOffset, 500))
+  await segment.remove()
+  for (const { kind } of await Promise.all(reads)) assert.match(kind, /batches|empty/)
+  assert.equal(fs.paths(), [])
+  assert.is(fs.counts.openFiles, 0)
+  assert.equal(await segment.readBatchesAt(BASE, 500), { kind: 'empty' })
+})
+
+test.run()
