@@ -143,7 +143,6 @@ export async function writeCheckpoint(
   codecs: Codecs,
 ): Promise<number> {
   const path = `${directory}/${CHECKPOINT_FILES[checkpoint.number % 2]}`
-  const isNew = (await fs.size(path)) === undefined
   const bytes = encodeCheckpoint(checkpoint, codecs)
   const file = await fs.open(path, 'create')
   try {
@@ -153,6 +152,6 @@ export async function writeCheckpoint(
   } finally {
     await file.close()
   }
-  if (isNew) await fs.syncDirectory(directory)
+  await fs.syncDirectory(directory)
   return bytes.length
 }

@@ -11,7 +11,7 @@
 import type { Codecs } from '../../wasm/codecs.ts'
 import { assert } from '../base/assert.ts'
 import { type Clock, sleep } from '../base/clock.ts'
-import { AgentError } from '../base/errors.ts'
+import { AgentError, codeOf } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
 import { type Checkpoint, type PartitionMark, writeCheckpoint } from './checkpoint.ts'
 import type { Committer } from './committer.ts'
@@ -149,9 +149,9 @@ export class Checkpointer {
       return
     }
     for (const { partition, offset } of release.sealTargets) {
-      while (partition.sealedOffset < offset && !this.#closed) {
-        await Promise.race([partition.sealed(offset), sleep(clock, RETRY_MS)])
-      }
+      // A partition that was deleted meanwhile has nothing to wait for.
+      await partition.sealed(offset).catch(() => {})
+      if (committer.failure !== undefined) return
     }
     while (!this.#closed) {
       try {
@@ -159,6 +159,8 @@ export class Checkpointer {
         this.trouble = undefined
         return
       } catch (error) {
+        // Faults of the disk have a code; anything else is a bug.
+        if (codeOf(error) === '') throw error
         const reason = `no checkpoint can be written: ${String(error)}`
         if (this.trouble === undefined) logger.error(reason)
         this.trouble = reason
@@ -169,7 +171,7 @@ export class Checkpointer {
 
   async #write({ generation, state }: Pick<Release, 'generation' | 'state'>): Promise<void> {
     const { fs, directory, codecs, partitions, clock } = this.#options
-    assert(generation > this.#oldestNeeded || this.#number === 0, 'checkpoints go forward')
+    assert(generation >= this.#oldestNeeded, 'checkpoints go forward')
     const marks: PartitionMark[] = []
     for (const partition of [...partitions()]) {
       const recoveryOffset = await partition.segments.sync()

@@ -25,7 +25,7 @@ import { Sealer } from './sealer.ts'
 import { IndexCache } from './segment-index.ts'
 import { parentOf } from './segment-list.ts'
 import { StateStore } from './state-store.ts'
-import { type LockHandle, lockStore } from './store-lock.ts'
+import { type LockHandle, type LockOptions, lockStore } from './store-lock.ts'
 import type { Topic, TopicSettings } from './topic.ts'
 import { TopicSet } from './topic-set.ts'
 
@@ -49,6 +49,7 @@ export interface LogOptions {
   disk?: DiskLimits
   openFilesMax?: number
   randomSalt?: () => number
+  lock?: LockOptions
 }
 
 export const LOG_DEFAULTS = {
@@ -60,6 +61,7 @@ export const LOG_DEFAULTS = {
   carryTailBytes: 16 * 1024,
   healWindowMs: 24 * 3600 * 1000,
   openFilesMax: 128,
+  lock: {},
   disk: { budgetBytes: undefined, budgetShare: undefined, keepFreeBytes: 0 },
 } as const
 
@@ -83,6 +85,7 @@ export class Log {
   readonly #topics: TopicSet
   readonly #budget: DiskBudget
   readonly #roomListeners = new Set<() => void>()
+  readonly #openedAt: { wall: number; monotonic: number }
   #journal: Journal | undefined
   #checkpointer: Checkpointer | undefined
   #lock: LockHandle | undefined
@@ -94,6 +97,7 @@ export class Log {
   private constructor(options: LogOptions) {
     this.#options = { ...LOG_DEFAULTS, fs: nodeFileSystem, randomSalt, ...definedOf(options) }
     const { clock, logger, metrics, fs, directory, arenaBytes } = this.#options
+    this.#openedAt = { wall: clock.now(), monotonic: clock.monotonic() }
     this.kernel = options.kernel ?? new Kernel()
     this.codecs = new Codecs(this.kernel)
     this.#arena = new Arena(TAILS, Math.min(arenaBytes, TAILS_BYTES))
@@ -234,10 +238,13 @@ export class Log {
 
   /** Deletes what retention allows; called by itself every half minute. */
   async retain(): Promise<void> {
+    const { clock, healWindowMs } = this.#options
+    // A wall clock that jumps while we run makes nothing old.
+    const now = this.#openedAt.wall + clock.monotonic() - this.#openedAt.monotonic
     for (const topic of this.#topics.all()) {
       const { retentionMs, retentionBytes, replicated } = topic.settings
       for (const partition of topic.partitions) {
-        const limits = { retentionMs, retentionBytes, healWindowMs: this.#options.healWindowMs }
+        const limits = { retentionMs, retentionBytes, healWindowMs, now }
         const replicatedOffset = replicated ? partition.replicatedOffset : undefined
         const start = partition.segments.expire({ ...limits, replicatedOffset })
         if (start === undefined) continue
@@ -253,7 +260,7 @@ export class Log {
     const { fs, directory, clock, logger, journalBytes, randomSalt } = this.#options
     await fs.makeDirectory(directory)
     await fs.syncDirectory(parentOf(directory))
-    this.#lock = await lockStore(fs, directory)
+    this.#lock = await lockStore(fs, directory, this.#options.lock)
     const started = clock.monotonic()
     const recovered = await recover({
       fs,
@@ -279,6 +286,9 @@ export class Log {
     this.#committer.request()
     await this.durable(this.openCommit)
     await this.#topics.removeDeleted()
+    for (const partition of this.#topics.partitions()) {
+      await partition.segments.removeBelow(partition.logStartOffset)
+    }
     await this.#budget.start(() => journal.writtenBytes)
     this.#scheduleRetention()
     const took = Math.round(clock.monotonic() - started)
@@ -326,7 +336,10 @@ export class Log {
         if (this.#arena.freeBlocks < this.#arenaReserve) this.#relieve()
         this.#offerRoom()
       },
-      failed: (failure) => logger.error(failure.message),
+      failed: (failure) => {
+        logger.error(failure.message)
+        for (const partition of this.#topics.partitions()) partition.fail(failure)
+      },
     })
   }
 
@@ -455,21 +468,31 @@ export class Log {
 
   async #close(): Promise<void> {
     this.#budget.close()
-    try {
-      if (this.#committer.failure === undefined && this.#checkpointer !== undefined) {
-        this.#committer.request()
-        await this.durable(this.openCommit)
-        await this.#checkpointer.final()
-      }
-    } finally {
-      this.#committer.close(new AgentError('CLOSED', 'the log is closed'))
-      await this.#checkpointer?.close()
-      await this.#sealer.close()
-      for (const partition of this.#topics.partitions()) await partition.segments.close()
-      await this.#files.close()
-      await this.#journal?.close()
-      await this.#lock?.release()
+    const failures: unknown[] = []
+    const attempt = async (step: () => Promise<unknown> | undefined) => {
+      await Promise.resolve(step()).catch((error) => failures.push(error))
     }
+    await attempt(() => this.#checkpointFinally())
+    const closed = new AgentError('CLOSED', 'the log is closed')
+    this.#committer.close(closed)
+    for (const partition of this.#topics.partitions()) partition.fail(closed)
+    await attempt(() => this.#checkpointer?.close())
+    await attempt(() => this.#sealer.close())
+    for (const partition of this.#topics.partitions()) {
+      await attempt(() => partition.segments.close())
+    }
+    await attempt(() => this.#files.close())
+    await attempt(() => this.#journal?.close())
+    await attempt(() => this.#lock?.release())
+    // What was acked is in the journal whatever failed here.
+    if (failures.length > 0) throw failures[0]
+  }
+
+  async #checkpointFinally(): Promise<void> {
+    if (this.#committer.failure !== undefined || this.#checkpointer === undefined) return
+    this.#committer.request()
+    await this.durable(this.openCommit)
+    await this.#checkpointer.final()
   }
 }
 

@@ -84,7 +84,7 @@ export class PartitionLog {
   payloadBytesTotal = 0
   readonly #context: PartitionContext
   readonly #tails: TailList
-  #sealWaiters: { offset: number; resolve: () => void }[] = []
+  #sealWaiters: { offset: number; resolve: () => void; reject: (error: AgentError) => void }[] = []
 
   constructor(context: PartitionContext, topic: Topic, partition: number, logId: number) {
     this.#context = context
@@ -279,10 +279,12 @@ export class PartitionLog {
     return this.sealed(this.logEndOffset)
   }
 
-  /** Resolves when segments hold everything below `offset`, or the partition is gone. */
+  /** Resolves when segments hold everything below `offset`; rejects when they never will. */
   sealed(offset: number): Promise<void> {
     if (this.sealedOffset >= offset) return Promise.resolve()
-    return new Promise((resolve) => this.#sealWaiters.push({ offset, resolve }))
+    return new Promise((resolve, reject) => {
+      this.#sealWaiters.push({ offset, resolve, reject })
+    })
   }
 
   freeze(): void {
@@ -303,7 +305,12 @@ export class PartitionLog {
       tail.kind === 'batch'
         ? tail.bytes
         : kernel.u8.subarray(SEAL, SEAL + this.#tails.sealInto(SEAL, SEAL_BYTES, tail, codec))
-    await this.segments.append(bytes, tail)
+    tail.sealing = true
+    try {
+      await this.segments.append(bytes, tail)
+    } finally {
+      tail.sealing = false
+    }
     // A partition that was deleted meanwhile has no tails any more.
     if (this.tails[0] !== tail) return
     this.#tails.shift()
@@ -345,11 +352,15 @@ export class PartitionLog {
     return null
   }
 
-  /** Frees the memory of a partition that is deleted. */
-  discard(): void {
+  /** Ends all waiting and frees the memory: the partition is deleted, or its log has failed. */
+  discard(reason: AgentError): void {
+    for (const waiter of this.#sealWaiters.splice(0)) waiter.reject(reason)
     this.#tails.clear()
-    this.highWatermark = this.logEndOffset
-    this.#settleSealed()
+  }
+
+  /** Nothing more becomes durable. */
+  fail(failure: AgentError): void {
+    for (const waiter of this.#sealWaiters.splice(0)) waiter.reject(failure)
   }
 
   // ---- recovery

@@ -5,6 +5,11 @@
 //   3. every journal generation the checkpoint still needs, frame by frame, a commit at a time;
 //      what segments already hold is skipped, the rest goes back into tails
 //
+// What is read may only be in the page cache: after a failed sync the kernel calls pages clean that
+// never reached the disk. So what the new process builds on (the checkpoint, each journal's header
+// and last frame, what segments hold above the recovery point) is written again, byte for byte in
+// its place, and synced before anything else is.
+//
 // Nothing here deletes data: cutting a segment removes only bytes that the journal holds again.
 // Running it twice, or crashing in it, gives the same log.
 
@@ -14,8 +19,7 @@ import { AgentError } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
 import { CHECKPOINT_FILES, type Checkpoint, readCheckpoint } from './checkpoint.ts'
 import type { FileSystem } from './file-system.ts'
-import type { JournalPosition } from './journal.ts'
-import { SECTOR_BYTES } from './journal.ts'
+import { type JournalPosition, SECTOR_BYTES } from './journal.ts'
 import { decodeEntries, type JournalEntry, type RecordsEntry } from './journal-entry.ts'
 import {
   type JournalHeader,
@@ -75,16 +79,41 @@ export async function recover(target: RecoveryTarget): Promise<Recovered> {
 /** The newest copy that holds; undefined for a store that never had one. */
 async function loadCheckpoint(target: RecoveryTarget): Promise<Checkpoint | undefined> {
   let best: Checkpoint | undefined
+  let bestPath = ''
   for (const name of CHECKPOINT_FILES) {
-    const outcome = await readCheckpoint(target.fs, `${target.directory}/${name}`, target.codecs)
+    const path = `${target.directory}/${name}`
+    const outcome = await readCheckpoint(target.fs, path, target.codecs)
     if (outcome.kind === 'newer') throw newerFormat(outcome.version)
     if (outcome.kind === 'corrupt') {
       target.logger.warn(`${name} does not hold; the other copy and the journal are used`)
     }
     if (outcome.kind !== 'checkpoint') continue
-    if (best === undefined || outcome.checkpoint.number > best.number) best = outcome.checkpoint
+    if (best !== undefined && outcome.checkpoint.number < best.number) continue
+    best = outcome.checkpoint
+    bestPath = path
   }
+  if (best !== undefined) await writeAgain(target.fs, bestPath, [[0, Number.MAX_SAFE_INTEGER]])
   return best
+}
+
+/** Puts ranges of a file where they are once more, and syncs. */
+async function writeAgain(
+  fs: FileSystem,
+  path: string,
+  ranges: readonly (readonly [from: number, to: number])[],
+): Promise<void> {
+  const file = await fs.open(path, 'write')
+  try {
+    const size = await file.size()
+    for (const [from, to] of ranges) {
+      const bytes = Buffer.alloc(Math.min(to, size) - from)
+      await file.read(bytes, from)
+      await file.write([bytes], from)
+    }
+    await file.sync()
+  } finally {
+    await file.close()
+  }
 }
 
 function newerFormat(version: number): AgentError {
@@ -137,6 +166,7 @@ class Replay {
       sequence: this.#sequence,
     }
     let isRotten = false
+    let lastFrame: [from: number, to: number] = [0, 0]
     for (const outcome of readFrames(kernel, bytes, header)) {
       if (outcome.kind === 'rot') {
         logger.error(
@@ -153,12 +183,14 @@ class Replay {
       }
       this.#pending.push(...entries)
       this.frames++
+      lastFrame = [frame.position, frame.position + frame.size]
       if (frame.more) continue
       await this.#apply(frame.time)
       this.#sequence = frame.sequence + 1
       const position = frame.position + frame.size
       this.resume = { ...at, position, previousCrc: frame.crc, sequence: this.#sequence }
     }
+    await writeAgain(fs, path, [[0, SECTOR_BYTES], lastFrame])
     // Frames behind rot are not chained to what would be written next: start a new generation.
     if (isRotten) this.resume = undefined
   }

@@ -7,6 +7,7 @@
 import { CODEC_LZ4, CODEC_NONE } from '../../wasm/assembly/limits.ts'
 import { assert } from '../base/assert.ts'
 import { type Clock, sleep } from '../base/clock.ts'
+import { codeOf } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
 import type { PartitionLog } from './partition-log.ts'
 
@@ -74,7 +75,8 @@ export class Sealer {
         this.trouble = undefined
         this.#sealed()
       } catch (error) {
-        if (error instanceof Error && error.message.startsWith('broken invariant')) throw error
+        // Faults of the disk have a code; anything else is a bug.
+        if (codeOf(error) === '') throw error
         const reason = `segment of ${partition.name} cannot be written: ${String(error)}`
         if (this.trouble === undefined)
           this.#logger.error(`${reason}; its records stay in the journal`)

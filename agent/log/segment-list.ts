@@ -49,13 +49,18 @@ export class SegmentList {
     let end = 0
     for (const [index, baseOffset] of bases.entries()) {
       const nextBase = bases[index + 1]
-      if (index > 0 && baseOffset !== end) {
+      // Names and bytes above the recovery point reach the disk in any order, or not at all.
+      if (index === 0 ? baseOffset > recoveryOffset : baseOffset !== end) {
         await this.#removeFiles(bases.slice(index))
         break
       }
       const isSynced = nextBase !== undefined && nextBase <= recoveryOffset
       const segment = await Segment.open(this.#context, this.#directory, baseOffset, nextBase)
-      if (!isSynced) await segment.recover(Math.max(recoveryOffset, baseOffset))
+      if (!isSynced) {
+        await segment.recover(Math.max(recoveryOffset, baseOffset))
+        // Its name may be one that no checkpoint has synced.
+        this.#hasNewNames = true
+      }
       const mark = marks.find((candidate) => candidate.baseOffset === baseOffset)
       this.#arrivals.set(segment, mark?.arrival ?? this.#context.clock.now())
       this.#segments.push(segment)
@@ -119,8 +124,13 @@ export class SegmentList {
     for (const segment of [...this.#segments]) if (segment.isUnsynced) await segment.sync()
     if (this.#hasNewNames) {
       this.#hasNewNames = false
-      await this.#context.fs.syncDirectory(this.#directory)
-      await this.#context.fs.syncDirectory(parentOf(this.#directory))
+      try {
+        await this.#context.fs.syncDirectory(this.#directory)
+        await this.#context.fs.syncDirectory(parentOf(this.#directory))
+      } catch (error) {
+        this.#hasNewNames = true
+        throw error
+      }
     }
     return end
   }

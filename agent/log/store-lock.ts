@@ -78,6 +78,11 @@ async function take(
     if (text === undefined) continue
     const holder = holderOf(text)
     if (holder !== undefined && (await isRunning(holder))) throw inUse(holder)
+    // A guard lives for a moment: one without a holder was left by a power cut.
+    if (holder === undefined && depth > 0) {
+      await fs.remove(path)
+      continue
+    }
     const guard = `${path}.${holder === undefined ? 'unreadable' : holder.pid}`
     await take(fs, guard, self, isRunning, depth + 1)
     if ((await readText(fs, path)) === text) await fs.remove(path)

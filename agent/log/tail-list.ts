@@ -187,12 +187,12 @@ export class TailList {
     return { parts, baseOffset, nextOffset }
   }
 
-  /** The record tail that holds `offset` behind its first record. */
+  /** The record tail that holds `offset` behind its first record, unless it is being sealed. */
   around(offset: number): RecordTail | undefined {
     const tail = this.all.find(
       (candidate) => candidate.baseOffset < offset && candidate.endOffset > offset,
     )
-    return tail?.kind === 'records' ? tail : undefined
+    return tail?.kind === 'records' && !tail.sealing ? tail : undefined
   }
 
   /** Cuts a frozen, durable tail in two at `offset`, the second encoded against its own base. */

@@ -35,6 +35,8 @@ export class RecordTail {
   frozen = false
   /** A split is under way: not to be sealed now. */
   held = false
+  /** Being written to a segment: not to be split any more. */
+  sealing = false
 
   constructor(
     slot: number,
@@ -98,6 +100,7 @@ export class BatchTail {
   readonly since: number
   readonly frozen = true
   readonly held = false
+  sealing = false
   arrival: number
   journaled = false
   durable = false

@@ -91,7 +91,7 @@ export class TopicSet {
       this.#state.delete(`start/${partition.logId}`)
       this.#state.delete(`repl/${partition.logId}`)
       this.#state.put(`deleted/${partition.name}`, Buffer.alloc(0))
-      partition.discard()
+      partition.discard(new AgentError('CLOSED', `${partition.name} was deleted`))
     }
     await this.#committer.durable(this.#committer.openCommit)
     for (const partition of topic.partitions) {
@@ -124,7 +124,7 @@ export class TopicSet {
     const record = stored && (JSON.parse(stored.toString()) as TopicRecord)
     if (topic !== undefined && topic.id !== record?.id) {
       for (const partition of topic.partitions) {
-        partition.discard()
+        partition.discard(new AgentError('CLOSED', `${partition.name} was deleted`))
         this.#byLogId.delete(partition.logId)
       }
       this.#topics.delete(name)
@@ -146,6 +146,7 @@ export class TopicSet {
     this.#nextLogId = Number(this.#state.get('store/next-log-id')?.toString() ?? 1)
     for (const partition of this.partitions()) {
       assert(partition.logId < this.#nextLogId, 'log ids are counted')
+      partition.logStartOffset = this.savedStart(partition) ?? 0
       const cursor = this.#state.get(`repl/${partition.logId}`)?.toString()
       // JSON of the replicator; the acked offset is all the log needs of it.
       if (cursor !== undefined) partition.replicatedOffset = Number(JSON.parse(cursor).acked ?? 0)

@@ -43,9 +43,10 @@ export class LogSimulation {
   #fs: SimFileSystem
   #log: Log | undefined
   #nextValue = 0
+  #boots = 0
   #crashIn = Number.POSITIVE_INFINITY
   #crashed: SimFileSystem | undefined
-  readonly counts = { steps: 0, crashes: 0, restarts: 0, records: 0, reads: 0 }
+  readonly counts = { steps: 0, crashes: 0, failures: 0, restarts: 0, records: 0, reads: 0 }
 
   constructor(seed: number) {
     this.#random = new SeededRandom(seed)
@@ -72,9 +73,7 @@ export class LogSimulation {
       this.counts.steps++
       await this.#guarded(() => this.#step())
     }
-    await this.#guarded(() => this.#log!.close())
-    this.#log = undefined
-    await this.#open()
+    await this.#guarded(() => this.#restartCleanly())
   }
 
   /** Runs one action; when the power was cut in it, starts again and checks. */
@@ -82,18 +81,28 @@ export class LogSimulation {
     try {
       await action()
     } catch (error) {
-      if (this.#crashed === undefined && !isCrash(error)) throw error
+      if (this.#crashed === undefined && !isFailure(error)) throw error
+      if (this.#crashed === undefined) await this.#guarded(() => this.#restartAfterFailure())
     }
-    if (this.#crashed === undefined) return
-    await this.#restartAfterCrash()
+    if (this.#crashed !== undefined) await this.#restartAfterCrash()
+  }
+
+  /** The disk refused too often and the log stopped acking: the operator restarts the process. */
+  async #restartAfterFailure(): Promise<void> {
+    this.counts.failures++
+    this.#fs.failNoMore()
+    await this.#restartCleanly()
   }
 
   async #restartAfterCrash(): Promise<void> {
     this.counts.crashes++
-    // The dead process goes on failing on its dead disk; it must not touch the model.
     this.#log = undefined
-    this.#clock.forget()
     for (;;) {
+      // What the dead process had begun fails on its dead disk before the next one starts: they
+      // share the kernel's memory here, as no two processes do.
+      this.#clock.forget()
+      for (let turns = 0; turns < 500; turns++) await undefined
+      this.#clock.forget()
       this.#fs = this.#crashed!
       this.#crashed = undefined
       if (this.#random.chance(0.2)) this.#crashIn = 1 + this.#random.below(60)
@@ -107,7 +116,21 @@ export class LogSimulation {
   }
 
   async #open(): Promise<void> {
-    this.#log = await Log.open({
+    this.#boots++
+    try {
+      this.#log = await this.#progress(this.#start())
+    } catch (error) {
+      // A disk that fails at the start keeps the log from starting; the next try finds it well.
+      if (this.#crashed !== undefined || !('code' in (error as object))) throw error
+      this.#fs.failNoMore()
+      this.#log = await this.#progress(this.#start())
+    }
+    this.counts.restarts++
+    await this.#checkAll()
+  }
+
+  #start(): Promise<Log> {
+    return Log.open({
       directory: 'store',
       fs: this.#fs,
       kernel,
@@ -120,11 +143,10 @@ export class LogSimulation {
       commitIntervalMs: 0,
       healWindowMs: 10_000,
       openFilesMax: 4,
+      lock: { pid: 1, startOf: async () => String(this.#boots) },
       randomSalt: () => this.#random.below(2 ** 32),
       ...this.#sizes,
     })
-    this.counts.restarts++
-    await this.#checkAll()
   }
 
   async #step(): Promise<void> {
@@ -134,7 +156,7 @@ export class LogSimulation {
     else if (roll < 0.6) await this.#acked()
     else if (roll < 0.65) await this.#waitABit()
     else if (roll < 0.72) await this.#readSomewhere()
-    else if (roll < 0.76) await this.#pick()?.partition.seal()
+    else if (roll < 0.76) await this.#seal()
     else if (roll < 0.79) await this.#split()
     else if (roll < 0.82) this.#appendBatch()
     else if (roll < 0.85) this.#grow()
@@ -220,6 +242,11 @@ export class LogSimulation {
     this.counts.reads++
   }
 
+  async #seal(): Promise<void> {
+    const target = this.#pick()
+    if (target !== undefined) await this.#progress(target.partition.seal())
+  }
+
   async #split(): Promise<void> {
     const target = this.#pick()
     if (target === undefined) return
@@ -261,8 +288,17 @@ export class LogSimulation {
 
   async #restartCleanly(): Promise<void> {
     this.#observe()
-    await this.#progress(this.#log!.close())
-    for (const { model } of this.#partitions()) model.durable = model.records.length
+    const hasFailed = this.#log!.health().reasons.some((reason) => reason.includes('acked until'))
+    const isClean = await this.#progress(this.#log!.close()).then(
+      () => true,
+      (error) => {
+        if (!(error instanceof AgentError) && !('code' in error)) throw error
+        return false
+      },
+    )
+    if (this.#crashed !== undefined) return
+    if (isClean && !hasFailed)
+      for (const { model } of this.#partitions()) model.durable = model.records.length
     this.#log = undefined
     await this.#open()
   }
@@ -382,6 +418,7 @@ export class LogSimulation {
   }
 }
 
-function isCrash(error: unknown): boolean {
-  return error instanceof AgentError && error.code === 'CLOSED'
+/** The log has failed for good and says so. */
+function isFailure(error: unknown): boolean {
+  return error instanceof AgentError && ['STORAGE_IO', 'CLOSED'].includes(error.code)
 }
