@@ -101,7 +101,7 @@ export class Cluster {
   #brokers = new Map<number, Broker>()
   #controllerId = -1
   #clusterId: string | null = null
-  #refreshing: Promise<void> | undefined
+  #refreshing: Promise<TopicMetadata[]> | undefined
   #turn = 0
   #isClosed = false
 
@@ -311,12 +311,9 @@ export class Cluster {
     const oldest = this.#options.clock.monotonic() - maxAgeMs
     if (before !== undefined && before.at > oldest) return before.topic
     this.#topics.delete(name)
-    await this.#refresh()
-    const after = this.#topics.get(name)?.topic
-    const code = after?.errorCode ?? errorCode('LEADER_NOT_AVAILABLE')
-    if (after !== undefined && code === errorCode('NONE')) return after
-    this.#topics.delete(name)
-    if (after !== undefined && !isPassing(code)) return after
+    const topic = (await this.#refresh()).find((answer) => answer.name === name)
+    const code = topic?.errorCode ?? errorCode('LEADER_NOT_AVAILABLE')
+    if (topic !== undefined && !isPassing(code)) return topic
     throw refusedBy(this.name, `a question about topic ${name}`, code)
   }
 
@@ -324,17 +321,19 @@ export class Cluster {
    * Asks about every wanted topic. Who comes while a question is on its way shares its answer; a
    * topic that was not wanted yet then is missing in it, which counts as a fault that may pass.
    */
-  #refresh(): Promise<void> {
+  #refresh(): Promise<TopicMetadata[]> {
     this.#refreshing ??= this.#askForWanted().finally(() => {
       this.#refreshing = undefined
     })
     return this.#refreshing
   }
 
-  async #askForWanted(): Promise<void> {
+  async #askForWanted(): Promise<TopicMetadata[]> {
     const topics = [...this.#wanted].map((name) => ({ name }))
     const connection = await this.anyConnection()
-    this.#take(await connection.send(metadata, { topics, allowAutoTopicCreation: false }))
+    const answer = await connection.send(metadata, { topics, allowAutoTopicCreation: false })
+    this.#take(answer)
+    return answer.topics
   }
 
   #take(answer: Decoded<typeof metadata.response>): void {
@@ -353,9 +352,9 @@ export class Cluster {
     this.#brokers = new Map(answer.brokers.map((broker) => [broker.nodeId, broker]))
     const at = this.#options.clock.monotonic()
     for (const topic of answer.topics) {
-      if (topic.name !== null && this.#wanted.has(topic.name)) {
-        this.#topics.set(topic.name, { topic, at })
-      }
+      if (topic.name === null || !this.#wanted.has(topic.name)) continue
+      if (topic.errorCode === errorCode('NONE')) this.#topics.set(topic.name, { topic, at })
+      else this.#topics.delete(topic.name)
     }
   }
 
