@@ -190,7 +190,11 @@ test('refuses matches out of reach and blocks that outgrow their size', () => {
   assert.is(decompress(block(0x10, 65, 1, 0)), CORRUPT)
   assert.is(decompress(frameOf(0x60, 0x40, [], word(1), [0x10], word(0))), CORRUPT)
   // 70,000 bytes from a frame of 64 KiB blocks.
-  assert.is(decompress(block(0x1f, 65, 1, 0, ...Array(275).fill(255), 0, 0x00)), CORRUPT)
+  const grown = block(0x1f, 65, 1, 0, ...Array(275).fill(255), 0, 0x00)
+  assert.is(decompress(grown), CORRUPT)
+  assert.is(decompress(grown, 65_536), CORRUPT)
+  // With less room than a block may have, more room is what it asks for.
+  assert.is(decompress(grown, 65_535), OUT_OF_ROOM)
 })
 
 test('a frame is the same in a fresh kernel, after 10,000 others, and at the wrap of the epoch', () => {
@@ -203,6 +207,31 @@ test('a frame is the same in a fresh kernel, after 10,000 others, and at the wra
     for (const [i, bytes] of inputs.entries()) assert.equal(compress(bytes), expected[i])
     assert.ok(kernel.view.getUint32(LZ4_EPOCH, true) < 2 ** 31, 'it has wrapped')
   }
+})
+
+test('behind the wrap of the epoch an empty table entry is not taken for a match', () => {
+  const fresh = new Kernel()
+  const random = new SeededRandom(6)
+  const epoch = 2 ** 32 - 600
+  fresh.view.setUint32(LZ4_EPOCH, epoch, true)
+  fresh.u8.set(random.bytes(500), INGRESS)
+  fresh.lz4Frame(INGRESS, 500, SEAL, SEAL_BYTES)
+  // Where the next epoch would be if it just went on, and what entry 0 would then point at.
+  const next = (epoch + 500 + 65_536) % 2 ** 32
+  const src = INGRESS + 70_000
+  const bytes = Buffer.concat([
+    random.bytes(50),
+    Buffer.from('ABCDEFGHIJKLMNOP'),
+    Buffer.alloc(600),
+  ])
+  fresh.u8.set(Buffer.from('ABCDEFGHIJKLMNOP'), src - next)
+  fresh.u8.set(bytes, src)
+  const written = fresh.lz4Frame(src, bytes.length, SEAL, SEAL_BYTES)
+  assertSame(
+    lz4Twin(Buffer.from(fresh.u8.subarray(SEAL, SEAL + written))),
+    bytes,
+    'its own bytes only',
+  )
 })
 
 test('the lz4 command reads our frames, and we read its', () => {

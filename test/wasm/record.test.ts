@@ -152,6 +152,12 @@ test('scans good records, remembers the greatest timestamp delta', () => {
   }
   assert.is(scan(encodeRecord({ ...NOTHING, timestampDelta: -7 }), 1), 0)
   assert.is(kernel.scanMaxTimestamp(), -7)
+  for (let bits = 0; bits <= 52; bits++) {
+    for (const timestampDelta of [2 ** bits + 1, -(2 ** bits) - 1]) {
+      assert.is(scan(encodeRecord({ ...NOTHING, timestampDelta }), 1), 0)
+      assert.is(kernel.scanMaxTimestamp(), timestampDelta)
+    }
+  }
 })
 
 test('tells a wrong count, a wrong delta, a wrong timestamp and damage apart', () => {
@@ -170,6 +176,8 @@ test('tells a wrong count, a wrong delta, a wrong timestamp and damage apart', (
   assert.is(scan(Buffer.from([30, 0, ...far, 1, 0, 1, 1, 0]), 1), WRONG_TIMESTAMP)
   assert.is(scan(Buffer.from([30, 0, ...far, 2, 0, 1, 1, 0]), 1), CORRUPT)
   assert.is(scan(Buffer.from([32, 0, ...far, 0x80, 1, 0, 1, 1, 0]), 1), CORRUPT)
+  // An offset delta of 2^31 is not 0, though its low 32 bits in zig-zag are.
+  assert.is(scan(Buffer.from([20, 0, 0, 0x80, 0x80, 0x80, 0x80, 0x10, 1, 1, 0]), 1), CORRUPT)
   // Lengths: key −2, headers −1, a header without key, a record longer and shorter than its fields.
   assert.is(scan(Buffer.from([12, 0, 0, 0, 3, 1, 0]), 1), CORRUPT)
   assert.is(scan(Buffer.from([12, 0, 0, 0, 1, 1, 1]), 1), CORRUPT)
