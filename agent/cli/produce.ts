@@ -31,9 +31,10 @@ ${KAFKA_HELP}`,
       positionals: ['TOPIC'],
     })
     const topic = positionals[0]!
+    const separator = values['key-separator']
     const toRecord = recordMaker({
       key: values.key,
-      separator: values['key-separator'],
+      separator,
       headers: values.header ?? [],
       partition: numberOption('--partition', values.partition, 0, 1_000_000),
     })
@@ -43,12 +44,15 @@ ${KAFKA_HELP}`,
       const producer = await Producer.open({ cluster, codecs, clock: terminal.clock })
       let count = 0
       for await (const lines of readLines(terminal.stdin)) {
-        const first = count + 1
-        await producer.send(
-          topic,
-          lines.map((line, index) => toRecord(line, first + index)),
-        )
-        count += lines.length
+        const bad =
+          separator === undefined ? -1 : lines.findIndex((line) => !line.includes(separator))
+        const good = bad < 0 ? lines : lines.slice(0, bad)
+        await producer.send(topic, good.map(toRecord))
+        count += good.length
+        if (bad >= 0) {
+          const what = `line ${count + 1} has no ${JSON.stringify(separator)}, so no key`
+          throw new AgentError('INPUT_USAGE', `${what}; what stands before it was sent`)
+        }
       }
       const records = `${formatCount(count)} record${count === 1 ? '' : 's'}`
       await printLine(terminal.stdout, `produced ${records} to ${topic}`)
@@ -66,7 +70,8 @@ interface RecordRules {
   readonly partition: number | undefined
 }
 
-function recordMaker(rules: RecordRules): (line: Buffer, number: number) => ProducerRecord {
+/** Makes a record of a line that has the separator. */
+function recordMaker(rules: RecordRules): (line: Buffer) => ProducerRecord {
   const { separator, partition } = rules
   if (separator !== undefined && rules.key !== undefined) {
     throw usageError('-k and --key-separator both give the key; choose one')
@@ -74,13 +79,9 @@ function recordMaker(rules: RecordRules): (line: Buffer, number: number) => Prod
   if (separator === '') throw usageError('--key-separator needs at least one character')
   const fixedKey = rules.key === undefined ? null : Buffer.from(rules.key)
   const headers = rules.headers.map(parseHeader)
-  return (line, number) => {
+  return (line) => {
     if (separator === undefined) return { key: fixedKey, value: line, headers, partition }
     const at = line.indexOf(separator)
-    if (at < 0) {
-      const text = `line ${number} has no ${JSON.stringify(separator)}, so no key; nothing from it on was sent`
-      throw new AgentError('INPUT_USAGE', text)
-    }
     const value = line.subarray(at + Buffer.byteLength(separator))
     return { key: line.subarray(0, at), value, headers, partition }
   }

@@ -82,7 +82,7 @@ async function trace(config: Config, message: Message, terminal: Terminal): Prom
     )
     return EXIT.notGood
   }
-  const { partitions } = topicSettings(config, topic.short)
+  const { partitions } = topicSettings(config, topic.name)
   const arrival = terminal.clock.now()
   const { payload } = message
   const context = { values, payload, arrival, partitionsCount: partitions, turn: 0 }

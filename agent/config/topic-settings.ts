@@ -1,25 +1,23 @@
-// What one topic gets: its own settings over the defaults.
+// What one topic gets: its own settings over the defaults, and whether it goes upstream.
 
+import type { TopicSettings } from '../log/topic.ts'
 import type { Config } from './schema.ts'
 
-export interface TopicSettings {
-  readonly partitions: number
-  readonly compression: 'lz4' | 'none'
-  readonly retentionMs: number
-  /** Bytes per partition; undefined: only the disk budget limits. */
-  readonly retentionBytes: number | undefined
-}
-
-/** The settings of a topic, named with or without the prefix. */
-export function topicSettings(config: Config, topic: string): TopicSettings {
-  const { topicDefaults, topics, topicPrefix } = config
-  const short = topic.startsWith(topicPrefix) ? topic.slice(topicPrefix.length) : topic
-  const name = [topic, short].find((candidate) => Object.hasOwn(topics, candidate))
-  const own = name === undefined ? undefined : topics[name]
+/** The settings of a topic by its full name; under `topics` it may stand without the prefix. */
+export function topicSettings(config: Config, name: string): TopicSettings {
+  const { topicDefaults, topics, topicPrefix, gateway } = config
+  const hasPrefix = name.startsWith(topicPrefix)
+  const names = hasPrefix ? [name.slice(topicPrefix.length), name] : [name]
+  const key = names.find((candidate) => Object.hasOwn(topics, candidate))
+  const own = key === undefined ? undefined : topics[key]
   return {
     partitions: own?.partitions ?? topicDefaults.partitions,
+    // Without a gateway there is no name under which a topic could be replicated.
+    replicated: hasPrefix && gateway !== undefined,
     compression: (own?.compression ?? topicDefaults.compression) === 'none' ? 'none' : 'lz4',
     retentionMs: own?.retentionTime ?? topicDefaults.retentionTime,
     retentionBytes: own?.retentionBytes ?? topicDefaults.retentionBytes,
+    // The loader refuses everything else.
+    whenFull: 'block',
   }
 }

@@ -88,11 +88,21 @@ test('a topic gets its own settings over the defaults, with or without the prefi
     compression: 'lz4',
     retentionMs: 36 * 3_600_000,
     retentionBytes: undefined,
+    whenFull: 'block',
   }
-  assert.equal(topicSettings(config, 'all.x'), own)
-  assert.equal(topicSettings(config, 'plant-7.all.x'), own)
+  assert.equal(topicSettings(config, 'plant-7.all.x'), { ...own, replicated: true })
+  assert.equal(topicSettings(config, 'all.x'), { ...own, replicated: false })
   assert.is(topicSettings(config, 'plant-7.other').partitions, 6)
   assert.is(topicSettings(config, 'constructor').partitions, 6)
+})
+
+test('what is replicated follows from the prefix, and from having a name at all', async () => {
+  const replicated = async (yaml: string, name: string) =>
+    topicSettings(await load(yaml), name).replicated
+  assert.is(await replicated('', 'sensors'), false)
+  assert.is(await replicated('gateway: g\n', 'g.sensors'), true)
+  assert.is(await replicated('gateway: g\n', 'sensors'), false)
+  assert.is(await replicated('gateway: g\ntopicPrefix: ""\n', 'sensors'), true)
 })
 
 test.run()

@@ -1,0 +1,68 @@
+// The command as a process: what only a real one can show. Each start costs half a second.
+
+import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import * as assert from 'uvu/assert'
+import { suite } from '../support/suite.ts'
+
+const test = suite('cli process')
+
+interface Ended {
+  readonly code: number | null
+  readonly out: string
+  readonly err: string
+}
+
+function start(args: readonly string[], nodeArgs: readonly string[] = []) {
+  const child = spawn(
+    process.execPath,
+    ['--import', 'tsx', ...nodeArgs, 'agent/main.ts', ...args],
+    {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      env: { PATH: process.env.PATH },
+    },
+  )
+  let [out, err] = ['', '']
+  child.stdout.on('data', (chunk) => (out += chunk))
+  child.stderr.on('data', (chunk) => (err += chunk))
+  const ended = new Promise<Ended>((resolve) =>
+    child.on('close', (code) => resolve({ code, out, err })),
+  )
+  return { child, ended }
+}
+
+test('an old Node gets one line', async () => {
+  const pretend = `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '18.19.1' } })`
+  const { ended } = start(
+    ['--version'],
+    ['--import', `data:text/javascript,${encodeURIComponent(pretend)}`],
+  )
+  assert.equal(await ended, { code: 2, out: '', err: 'needs Node ≥ 20.19, this is 18.19\n' })
+})
+
+test('the first file has only syntax that an old Node parses', () => {
+  const source = readFileSync('agent/main.ts', 'utf8')
+  assert.match(source, /^#!\/usr\/bin\/env node\n/)
+  for (const young of [/^import /m, /^export /m, /\?\./, /\?\?/, /^\s*await /m, /#\w+\(/]) {
+    assert.not.match(source.replace(/^#!.*/, '').replace(/^\/\/.*$/gm, ''), young)
+  }
+})
+
+test('output, errors and exit code reach the shell', async () => {
+  const [version, wrong] = await Promise.all([
+    start(['--version']).ended,
+    start(['config', 'chekc']).ended,
+  ])
+  assert.equal([version.code, version.err], [0, ''])
+  assert.match(version.out, /^\d+\.\d+\.\d+\n$/)
+  assert.equal([wrong.code, wrong.out], [2, ''])
+})
+
+test('a reader that has seen enough ends the command with 0', async () => {
+  const { child, ended } = start(['--help'])
+  child.stdout.destroy()
+  const { code, err } = await ended
+  assert.equal([code, err], [0, ''])
+})
+
+test.run()
