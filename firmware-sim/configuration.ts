@@ -71,6 +71,7 @@ async function fetchOnce(options: FetchOptions): Promise<FetchOutcome> {
   const timer = setTimeout(() => limit.abort(), timeoutMs)
   const abort = () => limit.abort()
   signal?.addEventListener('abort', abort)
+  if (signal?.aborted) limit.abort()
   try {
     const headers = {
       accept: 'application/json',

@@ -174,26 +174,38 @@ export class CsvReplay {
     this.#firstTimeMs ??= timeMs
     if (speed === undefined) return
     const dueMs = this.#startedMs + (timeMs - this.#firstTimeMs) / speed
-    const wait = Math.min(WAIT_MAX_MS, dueMs - performance.now())
-    if (wait <= 0) return
-    const timer = setTimeout(() => this.#wake?.(), wait)
-    await this.#until(() => performance.now() >= dueMs - 1, signal)
-    clearTimeout(timer)
+    while (!signal.aborted) {
+      this.#resend()
+      // A timer may come a little early, so that one is not enough.
+      const wait = Math.ceil(dueMs - performance.now())
+      if (wait <= 0) break
+      const timer = setTimeout(() => this.#wake?.(), Math.min(WAIT_MAX_MS, wait))
+      await this.#woken()
+      clearTimeout(timer)
+    }
   }
 
   /** Sleeps until the condition holds; whatever may change it calls `#wake`. */
   async #until(condition: () => boolean, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      while (this.#link.hasRoom) {
-        const entry = this.#returned.take()
-        if (entry === undefined) break
-        this.#publish(entry)
-      }
+      this.#resend()
       if (condition()) break
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
+      await this.#woken()
     }
-    this.#wake = undefined
+  }
+
+  #woken(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve
+    })
+  }
+
+  /** What the link gave back goes first. */
+  #resend(): void {
+    while (this.#link.hasRoom) {
+      const entry = this.#returned.take()
+      if (entry === undefined) return
+      this.#publish(entry)
+    }
   }
 }

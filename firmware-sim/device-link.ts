@@ -42,6 +42,8 @@ export interface LinkListener {
 const BACK_OFF_FIRST_MS = 250
 const BACK_OFF_MAX_MS = 10_000
 const CONNECT_TIMEOUT_MS = 10_000
+/** Between a refused message and the next try. */
+const HOLD_MS = 50
 const CLOSE_WAIT_MS = 2_000
 /** Bytes waiting in the socket above which QoS 0 waits, too. */
 const SOCKET_BYTES_MAX = 65_536
@@ -59,6 +61,7 @@ export class DeviceLink {
   #isConnected = false
   #lastProblem = ''
   #stall: NodeJS.Timeout | undefined
+  #held: NodeJS.Timeout | undefined
 
   constructor(options: LinkOptions, random: Random, listener: LinkListener) {
     this.#options = options
@@ -79,7 +82,8 @@ export class DeviceLink {
   }
 
   get hasRoom(): boolean {
-    if (!this.#isConnected || this.#inFlight >= this.#options.window) return false
+    if (!this.#isUp || !this.#isConnected || this.#held !== undefined) return false
+    if (this.#inFlight >= this.#options.window) return false
     return this.#options.qos > 0 || this.#client!.stream.writableLength < SOCKET_BYTES_MAX
   }
 
@@ -115,6 +119,7 @@ export class DeviceLink {
     this.#inFlight++
     this.#client!.publish(mqttTopic, payload, { qos: this.#options.qos }, (error) => {
       this.#inFlight--
+      if (error) this.#hold()
       onDone(!error)
       if (this.hasRoom) this.#listener.onRoom()
     })
@@ -225,10 +230,21 @@ export class DeviceLink {
   }
 
   #onError(error: Error): void {
+    // Brokers may answer a DISCONNECT with a reset; that is an end like any other.
+    if (!this.#isUp) return
     const sentence = `${this.#options.clientId}: ${this.#options.brokerUrl}: ${causeOf(error)}`
     if (sentence === this.#lastProblem) return
     this.#lastProblem = sentence
     this.#listener.onProblem(sentence)
+  }
+
+  /** mqtt.js may refuse in the call itself: without a pause the caller would try for ever. */
+  #hold(): void {
+    if (this.#held !== undefined) return
+    this.#held = setTimeout(() => {
+      this.#held = undefined
+      if (this.hasRoom) this.#listener.onRoom()
+    }, HOLD_MS)
   }
 
   #endStall(): void {
