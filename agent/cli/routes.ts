@@ -1,6 +1,6 @@
 // tributary routes test MQTT_TOPIC [PAYLOAD]: what the agent would make of a message.
 
-import { readProfiles } from '../config/route-check.ts'
+import { readProfiles } from '../config/part-checks.ts'
 import type { Config } from '../config/schema.ts'
 import { topicSettings } from '../config/topic-settings.ts'
 import { type MessageFields, readMessage, templateValues } from '../ingest/message-fields.ts'

@@ -8,9 +8,9 @@ import { access, readFile, stat } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
 import { codeOf } from '../base/errors.ts'
 import { overlayEnvironment, setsConfiguration } from './environment.ts'
+import { checkRoutes, checkUsers, readProfiles } from './part-checks.ts'
 import { type NamedFile, type Reading, readNode } from './reading.ts'
 import { checkRelations, type Report, resolveNames, warnOfIdleTopics } from './relations.ts'
-import { checkRoutes, readProfiles } from './route-check.ts'
 import { CONFIG, type Config } from './schema.ts'
 import { emptyMap, type Problem, type Raw, readYaml } from './yaml-source.ts'
 
@@ -109,7 +109,10 @@ async function check(
   checkRelations(named, problem, report(warnings))
   const config = await readSecrets(named, problem)
   await checkFiles(reading.files, problem)
-  if (problems.length === 0) checkRoutes(config, await readProfiles(config, problem), problem)
+  if (problems.length === 0) {
+    checkRoutes(config, await readProfiles(config, problem), problem)
+    await checkUsers(config, problem)
+  }
   warnOfIdleTopics(config, report(warnings))
   if (problems.length > 0) return invalid(sentences(problems))
   return { kind: 'valid', config, file, warnings: sentences(warnings), places: reading.places }

@@ -77,7 +77,7 @@ const mqtt = section('The MQTT front.', {
   aclFile: unset(filePath, 'mosquitto syntax; not in this version', { later: 'all' }),
   maxConnections: setting(integer(1, 100_000), '1000', 'further clients are refused'),
   maxPacketSize: setting(
-    size('1KiB', '768KiB'),
+    size('1KiB', '704KiB'),
     '512KiB',
     "must fit the mirror's max.message.bytes: checked at connect",
   ),

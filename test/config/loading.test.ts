@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { type LoadOutcome, loadConfig } from '../../agent/config/loading.ts'
 import type { Config } from '../../agent/config/schema.ts'
+import { PACKET_SIZE_MAX } from '../../agent/ingest/staging.ts'
 import { suite } from '../support/suite.ts'
 
 const test = suite('config loading')
@@ -354,6 +355,19 @@ test('files that are named must be readable', async () => {
     `profiles: ["."]\n`,
     `tributary.yaml:1: profiles[0]: ${directory} is a folder; expected a file`,
   )
+})
+
+test('a users file with a line that is none is named by its line', async () => {
+  writeFileSync(join(directory, 'passwords'), 'anna:plain\n')
+  const [problem] = await problemsOf('mqtt: { usersFile: passwords }\n')
+  assert.match(problem!, /^tributary.yaml:1: mqtt.usersFile: .*passwords:1: /)
+  assert.not.match(problem!, 'plain')
+})
+
+test('the largest packet that may be configured is the largest that ingest takes', async () => {
+  const bytes = (size: number) => configOf(`mqtt: { maxPacketSize: ${size} }\n`)
+  assert.is((await bytes(PACKET_SIZE_MAX)).mqtt.maxPacketSize, PACKET_SIZE_MAX)
+  assert.is((await problemsOf(`mqtt: { maxPacketSize: ${PACKET_SIZE_MAX + 1} }\n`)).length, 1)
 })
 
 test('a configuration that is looked for in vain names where', async () => {

@@ -1,4 +1,5 @@
-// Device profiles from their files, and the routes of a configuration tried out before it holds.
+// What the parts of the agent would refuse at their start, asked before the configuration holds: the
+// routes, the device profiles they name, the users' file.
 
 import { readFile } from 'node:fs/promises'
 import { createDecoder, type Decoder } from '../../devices/payload.ts'
@@ -6,6 +7,7 @@ import { checkProfile } from '../../devices/profile.ts'
 import { builtInProfile, builtInProfileNames } from '../../devices/profiles.ts'
 import { AgentError, codeOf } from '../base/errors.ts'
 import { Routes } from '../ingest/routes.ts'
+import { Users } from '../ingest/users.ts'
 import type { Report } from './relations.ts'
 import type { Config } from './schema.ts'
 import { emptyMap, type Problem, plainValue, readYaml } from './yaml-source.ts'
@@ -60,5 +62,16 @@ export function checkRoutes(
   } catch (error) {
     if (!(error instanceof AgentError) || error.code !== 'INPUT_CONFIG') throw error
     problem(/^routes\[\d+\](\.\w+)?/.exec(error.message)?.[0] ?? 'routes', error.message)
+  }
+}
+
+/** Reads the users' file; a line that is none becomes a problem. */
+export async function checkUsers({ mqtt }: Config, problem: Report): Promise<void> {
+  if (mqtt.usersFile === undefined) return
+  try {
+    await Users.load(mqtt.usersFile)
+  } catch (error) {
+    if (!(error instanceof AgentError) || error.code !== 'INPUT_CONFIG') throw error
+    problem('mqtt.usersFile', `mqtt.usersFile: ${error.message}`)
   }
 }
