@@ -103,10 +103,6 @@ export class Fleet {
     }
   }
 
-  device(id: string): VirtualDevice | undefined {
-    return this.devices.find((device) => device.id === id)
-  }
-
   apply(settings: DeviceSettings): void {
     for (const device of this.devices) device.apply(settings)
   }

@@ -53,11 +53,6 @@ export class Observations {
     }
   }
 
-  /** Each device's distinct sequences. */
-  *devices(): Iterable<[string, SequenceSet]> {
-    for (const [device, account] of this.#accounts) yield [device, account.sequences]
-  }
-
   report(acked?: AckedLedger): LedgerReport {
     let [seen, lost, twice, outOfOrder] = [0, 0, 0, 0]
     const examples = [...this.#examples]
