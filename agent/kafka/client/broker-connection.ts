@@ -18,6 +18,7 @@ import { FrameAssembler } from '../protocol/frame-assembler.ts'
 import * as apiVersions from '../protocol/messages/18-api-versions.ts'
 import type { Message } from '../protocol/schema.ts'
 import { Reader } from '../protocol/wire.ts'
+import { formatAddress } from './broker-address.ts'
 import { connectionFault, refusedBy, unreachable } from './kafka-fault.ts'
 
 /** An api as this side uses it: a file of protocol/messages is one. */
@@ -77,7 +78,6 @@ export interface SendOptions {
 }
 
 interface Pending {
-  apiName: string
   timer: Timer
   resolve: (frame: Buffer) => void
   reject: (fault: AgentError) => void
@@ -93,15 +93,19 @@ export class BrokerConnection {
   #offered = new Map<number, readonly [number, number]>()
   #nextCorrelationId = 1
   #ended: AgentError | undefined
+  /** Negotiated, and authenticated where a hook does that. */
+  #isReady = false
+  /** Since then. */
+  #answersCount = 0
 
   private constructor(options: BrokerConnectionOptions, socket: Socket) {
     this.#options = { ...DEFAULTS, ...options }
-    this.address = addressOf(options)
+    this.address = formatAddress(options)
     this.#socket = socket
     this.#assembler = new FrameAssembler(this.#options.frameBytesMax)
     socket.on('data', (chunk: Buffer) => this.#onData(chunk))
     socket.on('error', (cause) => this.#end(connectionFault(this.address, cause)))
-    socket.on('close', () => this.#end(unreachable(this.address, 'closed the connection')))
+    socket.on('close', () => this.#end(unreachable(this.address, this.#closedText())))
   }
 
   /** Rejects with UPSTREAM_UNREACHABLE or UPSTREAM_REFUSED; the socket is then gone. */
@@ -111,6 +115,7 @@ export class BrokerConnection {
     try {
       await connection.#negotiate()
       await options.authenticate?.(connection)
+      connection.#isReady = true
     } catch (error) {
       connection.close()
       throw error
@@ -188,7 +193,7 @@ export class BrokerConnection {
         const why = `has not answered ${api.apiName} within ${timeoutMs} ms`
         this.#end(unreachable(this.address, why))
       })
-      this.#pending.set(correlationId, { apiName: api.apiName, timer, resolve, reject })
+      this.#pending.set(correlationId, { timer, resolve, reject })
       this.#socket.cork()
       for (const buffer of buffers) this.#socket.write(buffer)
       this.#socket.uncork()
@@ -201,8 +206,17 @@ export class BrokerConnection {
       this.#assembler.push(chunk, (frame) => this.#onFrame(frame))
     } catch (cause) {
       const text = cause instanceof Error ? cause.message : String(cause)
-      this.#end(unreachable(this.address, `does not speak Kafka's protocol here (${text})`, cause))
+      const why = isTlsAlert(chunk)
+        ? 'wants TLS: set the security protocol to SSL or SASL_SSL'
+        : `does not speak Kafka's protocol here (${text})`
+      this.#end(unreachable(this.address, why, cause))
     }
+  }
+
+  /** Brokers say nothing to whoever should have authenticated first: they hang up. */
+  #closedText(): string {
+    const isRefusal = this.#isReady && this.#answersCount === 0
+    return `closed the connection${isRefusal ? ' at the first request: does it want SASL?' : ''}`
   }
 
   #onFrame(frame: Buffer): void {
@@ -212,6 +226,7 @@ export class BrokerConnection {
       this.#end(unreachable(this.address, `answered ${correlationId}, which nobody asked`))
       return
     }
+    if (this.#isReady) this.#answersCount++
     this.#pending.delete(correlationId)
     pending.timer.cancel()
     pending.resolve(frame)
@@ -221,14 +236,9 @@ export class BrokerConnection {
     if (this.#ended !== undefined) return
     this.#ended = fault
     this.#socket.destroy()
-    for (const { apiName, timer, reject } of this.#pending.values()) {
+    for (const { timer, reject } of this.#pending.values()) {
       timer.cancel()
-      reject(
-        new AgentError(fault.code, `${fault.message}; the outcome of ${apiName} is unknown`, {
-          details: fault.details,
-          cause: fault,
-        }),
-      )
+      reject(fault)
     }
     this.#pending.clear()
     this.#options.onClose?.(fault)
@@ -262,8 +272,9 @@ export class BrokerConnection {
   }
 }
 
-function addressOf({ host, port }: { host: string; port: number }): string {
-  return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`
+/** What a TLS listener answers to bytes that are not TLS. */
+function isTlsAlert(chunk: Buffer): boolean {
+  return chunk[0] === 0x15 && chunk[1] === 0x03
 }
 
 function openSocket(options: BrokerConnectionOptions): Promise<Socket> {
@@ -276,7 +287,7 @@ function openSocket(options: BrokerConnectionOptions): Promise<Socket> {
     const fail = (cause: unknown) => {
       timer.cancel()
       socket.destroy()
-      reject(connectionFault(addressOf(options), cause))
+      reject(connectionFault(formatAddress(options), cause))
     }
     const timer = clock.after(connectTimeoutMs, () =>
       fail(Object.assign(new Error('timeout'), { code: 'ETIMEDOUT' })),

@@ -14,6 +14,7 @@ import { errorCode, errorName, isRetriable, type KafkaErrorName } from '../proto
 import * as metadata from '../protocol/messages/03-metadata.ts'
 import type { Decoded } from '../protocol/schema.ts'
 import { Backoff } from './backoff.ts'
+import { type BrokerAddress, formatAddress, parseAddress } from './broker-address.ts'
 import {
   BrokerConnection,
   type ClientApi,
@@ -93,7 +94,7 @@ interface KnownTopic {
 
 export class Cluster {
   readonly #options: ClusterOptions & Limits
-  readonly #bootstrap: readonly Address[]
+  readonly #bootstrap: readonly BrokerAddress[]
   readonly #connections = new Map<string, Promise<BrokerConnection>>()
   readonly #open = new Set<BrokerConnection>()
   readonly #wanted = new Set<string>()
@@ -263,9 +264,9 @@ export class Cluster {
     this.#connections.clear()
   }
 
-  #connect({ host, port }: Address): Promise<BrokerConnection> {
+  #connect({ host, port }: BrokerAddress): Promise<BrokerConnection> {
     if (this.#isClosed) return Promise.reject(closed())
-    const address = `${host}:${port}`
+    const address = formatAddress({ host, port })
     const known = this.#connections.get(address)
     if (known !== undefined) return known
     const { clientId, clock, tls, sasl, connectTimeoutMs, requestTimeoutMs } = this.#options
@@ -382,20 +383,6 @@ export class Cluster {
       }
     }
   }
-}
-
-interface Address {
-  host: string
-  port: number
-}
-
-function parseAddress(text: string): Address {
-  const parts = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s]+)):(\d{1,5})$/.exec(text)
-  const port = Number(parts?.[3])
-  if (parts === null || port < 1 || port > 65_535) {
-    throw new AgentError('INPUT_CONFIG', `"${text}" is no address of a broker: write host:9092`)
-  }
-  return { host: parts[1] ?? parts[2]!, port }
 }
 
 /** Kafka calls an unknown topic retriable, since it may be created; here it is an answer. */

@@ -139,10 +139,7 @@ test('a request without an answer in time ends the connection and everything on 
     for (const fault of [await late, await other]) {
       assert.is(fault.code, 'UPSTREAM_UNREACHABLE')
       assert.ok(fault.retriable)
-      assert.match(
-        fault.message,
-        `${broker.address} has not answered Heartbeat within 100 ms; the outcome of Heartbeat is unknown`,
-      )
+      assert.match(fault.message, `${broker.address} has not answered Heartbeat within 100 ms`)
     }
     assert.match(closed?.message ?? '', 'within 100 ms')
     assert.is(clock.timersCount, 0)
@@ -161,7 +158,10 @@ test('closing rejects what is in flight, from either side', async () => {
       faultOf(connection.send(heartbeat, beat)),
       faultOf(connection.send(heartbeat, beat)),
     ])
-    for (const { code } of faults) assert.is(code, 'UPSTREAM_UNREACHABLE')
+    for (const { code, message } of faults) {
+      assert.is(code, 'UPSTREAM_UNREACHABLE')
+      assert.match(message, 'closed the connection at the first request: does it want SASL?')
+    }
     broker.on(heartbeat, () => undefined)
     const again = await open()
     const pending = faultOf(again.send(heartbeat, beat))
@@ -197,6 +197,7 @@ test('an answer that nobody asked for, or is malformed, or too large, ends the c
     ],
     ['too large', () => '7fffffff', "does not speak Kafka's protocol"],
     ['too small', () => '00000001', "does not speak Kafka's protocol"],
+    ['a TLS alert', () => '15030300020250', 'wants TLS: set the security protocol'],
   ]
   for (const [, reply, text] of answers) {
     await withBroker(async (broker, open) => {
