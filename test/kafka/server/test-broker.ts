@@ -74,6 +74,8 @@ export class TestBroker {
       ...options.settings,
     }
     this.broker = createBroker({ ...settings, log, clock }, ADVERTISED)
+    // A commit interval counts from the last commit, and 0 is never.
+    clock.advance(1)
   }
 
   static async open(options: TestOptions = {}): Promise<TestBroker> {
@@ -104,6 +106,18 @@ export class TestBroker {
     for (let turn = 0; turn < 500; turn++) await undefined
     const clock = new SimClock(this.clock.now() + wallJumpMs)
     return TestBroker.#start(fs, clock, this.#options)
+  }
+
+  /** Everything appended so far is durable, whatever the commit interval. */
+  async committed(): Promise<void> {
+    let isDone = false
+    this.log.durable(this.log.openCommit).then(() => {
+      isDone = true
+    })
+    while (!isDone) {
+      this.clock.advance(50)
+      await settle()
+    }
   }
 
   async topic(name: string, partitions = 1): Promise<PartitionLog> {
@@ -150,6 +164,11 @@ export class TestBroker {
     this.broker.producers.close()
     await this.log.close()
   }
+}
+
+/** Lets everything go on that waits for nothing but its turn. */
+export async function settle(): Promise<void> {
+  for (let turn = 0; turn < 300; turn++) await undefined
 }
 
 export function decodeAnswer<Out>(

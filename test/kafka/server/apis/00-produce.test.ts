@@ -4,7 +4,7 @@ import * as api from '../../../../agent/kafka/protocol/messages/00-produce.ts'
 import { decodeRecords, readBatchHeader } from '../../../../agent/record/record-batch.ts'
 import { codecs } from '../../../support/batches.ts'
 import { suite } from '../../../support/suite.ts'
-import { producerBatch, START, sequenced, TestBroker } from '../test-broker.ts'
+import { producerBatch, START, sequenced, settle, TestBroker } from '../test-broker.ts'
 
 const test = suite('Produce')
 
@@ -258,7 +258,6 @@ test('records and the memory of their producer are durable together at every cra
 
 test('without room a batch waits, later ones behind it, and all go in when there is some', async () => {
   const broker = await TestBroker.open({ log: { commitIntervalMs: 50 } })
-  broker.clock.advance(1)
   await broker.topic('t')
   const filler = producerBatch(['x'.repeat(1_000_000)])
   await broker.answerTo(api, 9, requestOf(filler, { acks: 0 }))
@@ -315,9 +314,5 @@ test('a failed journal is a storage error: the batch may or may not be there', a
   for (let i = 0; i < 10; i++) broker.fs.failNext('open', { code: 'EIO', path: 'journal' })
   assert.is((await produce(broker, producerBatch(['a']))).error, 'KAFKA_STORAGE_ERROR')
 })
-
-async function settle(): Promise<void> {
-  for (let turn = 0; turn < 300; turn++) await undefined
-}
 
 test.run()
