@@ -35,7 +35,7 @@ export interface TopicStatus {
   readonly partitions: readonly PartitionStatus[]
 }
 
-export interface GroupStatus {
+interface GroupStatus {
   readonly group: string
   readonly state: string
   readonly owner: 'gateway' | 'cloud' | null
@@ -47,7 +47,7 @@ export interface GroupStatus {
   }[]
 }
 
-export interface MqttPart {
+interface MqttPart {
   readonly clients: number
   /** Publishes taken since the start, by QoS. */
   readonly messagesByQos: readonly [number, number, number]
@@ -58,7 +58,7 @@ export interface MqttPart {
   readonly unroutedLast: string | null
 }
 
-export interface DiskPart {
+interface DiskPart {
   readonly bytes: number
   readonly budgetBytes: number
   readonly writtenBytesTotal: number
@@ -66,7 +66,7 @@ export interface DiskPart {
   readonly recordsLostTotal: number
 }
 
-export interface UpstreamPart {
+interface UpstreamPart {
   readonly state: 'off' | 'connecting' | 'connected'
   readonly bootstrapServers: readonly string[]
   readonly clusterId: string | null

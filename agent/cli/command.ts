@@ -20,7 +20,6 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT]
 /** A stream that text goes to. */
 export interface Output {
   readonly isTTY?: boolean
-  readonly columns?: number
   write(chunk: string | Uint8Array, done?: () => void): boolean
 }
 

@@ -42,7 +42,7 @@ function processTerminal(): Terminal {
 }
 
 /** The first SIGINT or SIGTERM goes to the listener, a second SIGINT ends the process at once. */
-function onInterrupt(listener: () => void): () => void {
+export function onInterrupt(listener: () => void): () => void {
   let isFirst = true
   const interrupt = (signal: NodeJS.Signals) => {
     if (isFirst) listener()

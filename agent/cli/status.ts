@@ -108,7 +108,7 @@ function notTributary(address: string): AgentError {
 }
 
 /** What `--check` finds; empty when all is well. */
-export function findFaults(status: Status, maxLagMs: number): string[] {
+function findFaults(status: Status, maxLagMs: number): string[] {
   const faults: string[] = []
   for (const { topic, partitions } of status.topics) {
     for (const { partition, replication, reason } of partitions) {

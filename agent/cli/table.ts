@@ -24,23 +24,21 @@ export function formatCount(value: number): string {
   return String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, ',')
 }
 
-/** Two leading units: `3d 04h`, `2h 05m`, `12s`; whole ones alone: `2h`. */
+/** Two leading units: `3d 04h`, `2h 05m`, `12s`; the second only when there is some: `2h`. */
 export function formatAge(seconds: number): string {
   const whole = Math.floor(seconds)
-  const units: [string, number, number][] = [
-    ['d', 86_400, 24],
-    ['h', 3_600, 60],
-    ['m', 60, 60],
+  const units: [count: number, unit: string][] = [
+    [Math.floor(whole / 86_400), 'd'],
+    [Math.floor(whole / 3_600) % 24, 'h'],
+    [Math.floor(whole / 60) % 60, 'm'],
+    [whole % 60, 's'],
   ]
-  const next: Record<string, [string, number]> = { d: ['h', 3_600], h: ['m', 60], m: ['s', 1] }
-  for (const [unit, size, limit] of units) {
-    if (whole < size) continue
-    const [small, smallSize] = next[unit]!
-    const rest = Math.floor(whole / smallSize) % limit
-    const tail = rest === 0 ? '' : ` ${String(rest).padStart(2, '0')}${small}`
-    return `${Math.floor(whole / size)}${unit}${tail}`
-  }
-  return `${whole}s`
+  const first = units.findIndex(([count]) => count > 0)
+  if (first < 0) return '0s'
+  const [[count, unit], next] = [units[first]!, units[first + 1]]
+  const rest =
+    next === undefined || next[0] === 0 ? '' : ` ${String(next[0]).padStart(2, '0')}${next[1]}`
+  return `${count}${unit}${rest}`
 }
 
 /** 0.4 s, 6 ms, 12 s */
@@ -64,9 +62,4 @@ const SIZES: [string, number][] = [
 /** The unit that suits `bytes`. */
 export function sizeUnit(bytes: number): [string, number] {
   return SIZES.find(([, size]) => bytes >= size) ?? ['B', 1]
-}
-
-export function formatSize(bytes: number): string {
-  const [unit, size] = sizeUnit(bytes)
-  return `${size === 1 ? bytes : (bytes / size).toFixed(1)} ${unit}`
 }

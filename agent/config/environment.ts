@@ -24,7 +24,7 @@ interface Variable {
 }
 
 /** The name of the variable that overrides a key. */
-export function variableOf(path: readonly string[]): string {
+function variableOf(path: readonly string[]): string {
   const words = path.map((part) => part.replace(/([a-z0-9])([A-Z])/g, '$1_$2').toUpperCase())
   return PREFIX + words.join('_')
 }

@@ -17,7 +17,7 @@ export function formatHostPort({ host, port }: HostPort): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
-export type MqttScheme = 'mqtt' | 'mqtts' | 'ws' | 'wss'
+type MqttScheme = 'mqtt' | 'mqtts' | 'ws' | 'wss'
 
 const DEFAULT_PORTS: Record<MqttScheme, number> = { mqtt: 1883, mqtts: 8883, ws: 8083, wss: 8084 }
 

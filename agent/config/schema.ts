@@ -247,5 +247,4 @@ export const CONFIG = section('', {
 
 /** The whole configuration, complete: unset keys are present and undefined. */
 export type Config = Value<typeof CONFIG>
-export type RouteConfig = Config['routes'][number]
 export type UpstreamConfig = NonNullable<Config['upstream']>

@@ -203,7 +203,7 @@ export function parseDuration(value: string): number | undefined {
   return Number.isInteger(ms) ? ms : undefined
 }
 
-export function showDuration(ms: number): string {
+function showDuration(ms: number): string {
   for (const unit of ['d', 'h', 'm', 's'] as const) {
     // One day is 24h, as people say of a window.
     if (unit === 'd' && ms < 2 * DURATION_UNITS.d) continue
@@ -240,7 +240,7 @@ const SIZE_UNITS: Readonly<Record<string, number>> = {
 }
 
 /** `64KiB`, `1.5GiB`, `1000000` in bytes; undefined when it is none. */
-export function parseSize(value: string): number | undefined {
+function parseSize(value: string): number | undefined {
   const match = /^(\d{1,15}(?:\.\d{1,6})?)\s*([A-Za-z]*)$/.exec(value)
   const unit = match === null ? undefined : SIZE_UNITS[match[2]!]
   if (match === null || unit === undefined) return undefined
@@ -248,7 +248,7 @@ export function parseSize(value: string): number | undefined {
   return Number.isSafeInteger(bytes) ? bytes : undefined
 }
 
-export function showSize(bytes: number): string | number {
+function showSize(bytes: number): string | number {
   for (const unit of ['TiB', 'GiB', 'MiB', 'KiB']) {
     if (bytes > 0 && bytes % SIZE_UNITS[unit]! === 0) return `${bytes / SIZE_UNITS[unit]!}${unit}`
   }

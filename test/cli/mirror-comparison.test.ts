@@ -41,10 +41,16 @@ test('every field counts, and null is not empty', async () => {
     [{ headers: [[Buffer.from('H'), Buffer.from('x')]] }, 'header'],
   ]
   for (const [change, field] of changes) {
-    const { identical, differences } = await compare([record(7), record(8)], [record(7, change), record(8)])
+    const { identical, differences } = await compare(
+      [record(7), record(8)],
+      [record(7, change), record(8)],
+    )
     assert.equal([identical, differences], [1, [`offset 7 has another ${field} there`]])
   }
-  const { differences } = await compare([record(1, { value: null })], [record(1, { value: Buffer.alloc(0) })])
+  const { differences } = await compare(
+    [record(1, { value: null })],
+    [record(1, { value: Buffer.alloc(0) })],
+  )
   assert.equal(differences, ['offset 1 has another value there'])
 })
 

@@ -65,4 +65,40 @@ test('a reader that has seen enough ends the command with 0', async () => {
   assert.equal([code, err], [0, ''])
 })
 
+/** A process that closes slowly: it says what reaches it, and would go on for a minute. */
+function startSlow() {
+  const script = `
+    import { onInterrupt } from './agent/cli/process.ts'
+    onInterrupt(() => console.log('closing'))
+    setTimeout(() => {}, 60_000)
+    console.log('up')`
+  const args = ['--import', 'tsx', '--input-type=module', '-e', script]
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  let out = ''
+  const waiting = new Set<() => void>()
+  child.stdout.on('data', (chunk) => {
+    out += chunk
+    for (const look of waiting) look()
+  })
+  const said = (text: string) =>
+    new Promise<void>((resolve) => {
+      const look = () => out.includes(text) && resolve()
+      waiting.add(look)
+      look()
+    })
+  const ended = new Promise<number | null>((resolve) => child.on('close', resolve))
+  return { child, said, ended, text: () => out }
+}
+
+test('SIGHUP is ignored, one Ctrl-C asks, a second one ends at once with 130', async () => {
+  const { child, said, ended, text } = startSlow()
+  await said('up')
+  child.kill('SIGHUP')
+  child.kill('SIGTERM')
+  await said('closing')
+  child.kill('SIGINT')
+  assert.is(await ended, 130)
+  assert.is(text(), 'up\nclosing\n')
+})
+
 test.run()
