@@ -126,6 +126,7 @@ export class Log {
     try {
       await log.#open(options.gateway)
     } catch (error) {
+      await log.#sealer.close()
       await log.#lock?.release()
       throw error
     }

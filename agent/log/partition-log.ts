@@ -282,6 +282,8 @@ export class PartitionLog {
   /** Resolves when segments hold everything below `offset`; rejects when they never will. */
   sealed(offset: number): Promise<void> {
     if (this.sealedOffset >= offset) return Promise.resolve()
+    const { failure } = this.#context.committer
+    if (failure !== undefined) return Promise.reject(failure)
     return new Promise((resolve, reject) => {
       this.#sealWaiters.push({ offset, resolve, reject })
     })

@@ -31,7 +31,8 @@ export interface ScannedBatch {
 export type BatchVisitor = (batch: ScannedBatch) => unknown
 
 export type ScanOutcome =
-  | { kind: 'end' | 'stopped'; position: number }
+  | { kind: 'end'; position: number }
+  | { kind: 'stopped'; position: number }
   | { kind: 'torn'; position: number; reason: string }
   | { kind: 'corrupt'; position: number; reason: string }
 
