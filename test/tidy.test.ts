@@ -19,7 +19,7 @@ const LAYERS: Record<string, readonly string[]> = {
   'agent/log': ['agent/record', 'wasm'],
   'agent/ingest': ['agent/log', 'agent/record', 'devices', 'wasm'],
   'agent/kafka/group': ['agent/log', 'agent/record', 'agent/kafka/protocol'],
-  'agent/kafka/client': ['agent/kafka/protocol', 'agent/record'],
+  'agent/kafka/client': ['agent/kafka/protocol', 'agent/record', 'wasm'],
   'agent/kafka/server': [
     'agent/kafka/group',
     'agent/log',

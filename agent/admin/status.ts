@@ -66,7 +66,7 @@ interface DiskPart {
   readonly recordsLostTotal: number
 }
 
-interface UpstreamPart {
+export interface UpstreamPart {
   readonly state: 'off' | 'connecting' | 'connected'
   readonly bootstrapServers: readonly string[]
   readonly clusterId: string | null

@@ -54,6 +54,7 @@ export interface MqttFrontOptions extends IngestOptions {
 export interface MqttStatus {
   clients: number
   messagesTotal: number
+  messagesByQos: readonly [number, number, number]
   acksPending: number
   unroutedTotal: number
   lastUnrouted: string | null
@@ -197,6 +198,7 @@ export class MqttFront {
     return {
       clients: this.#byClientId.size,
       messagesTotal: qos0 + qos1 + qos2,
+      messagesByQos: this.messages,
       acksPending: this.acks.pending,
       unroutedTotal: this.ingest.unrouted.total,
       lastUnrouted: this.ingest.unrouted.last ?? null,

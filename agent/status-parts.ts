@@ -1,0 +1,89 @@
+// What a running agent tells of itself, gathered from its parts for `/status` and `/readyz`.
+
+import { readFileSync } from 'node:fs'
+import type { StatusParts, TopicStatus, UpstreamPart } from './admin/status.ts'
+import type { Config } from './config/schema.ts'
+import type { MqttListener } from './ingest/mqtt-listener.ts'
+import type { Log } from './log/log.ts'
+import type { PartitionLog } from './log/partition-log.ts'
+import type { Topic } from './log/topic.ts'
+import type { Replicator } from './replication/replicator.ts'
+
+export interface AgentParts {
+  config: Config
+  log: Log
+  mqtt: MqttListener
+  replicator: Replicator | undefined
+  version: string
+}
+
+const NO_UPSTREAM: UpstreamPart = {
+  state: 'off',
+  bootstrapServers: [],
+  clusterId: null,
+  stateSeconds: 0,
+  lagRecords: 0,
+  lagSeconds: 0,
+  recordsTotal: 0,
+}
+
+export function statusParts({ config, log, mqtt, replicator, version }: AgentParts): StatusParts {
+  return {
+    gateway: config.gateway,
+    lineage: log.lineage,
+    version,
+    mqtt: () => {
+      const { clients, messagesByQos, acksPending, ackP99Seconds, unroutedTotal, lastUnrouted } =
+        mqtt.status()
+      const unrouted = { unroutedTotal, unroutedLast: lastUnrouted }
+      return { clients, messagesByQos, acksPending, ackP99Seconds, ...unrouted }
+    },
+    disk: () => ({
+      bytes: log.diskBytes,
+      budgetBytes: log.diskBudgetBytes,
+      writtenBytesTotal: log.writtenBytes,
+      payloadBytesTotal: log.payloadBytes,
+      recordsLostTotal: 0,
+    }),
+    topics: () => [...log.topics()].map((topic) => topicStatus(topic, replicator)),
+    upstream: () => replicator?.status() ?? NO_UPSTREAM,
+    groups: () => [],
+    clockSynchronized,
+    ready: () => log.health(),
+  }
+}
+
+function topicStatus(topic: Topic, replicator: Replicator | undefined): TopicStatus {
+  return {
+    topic: topic.name,
+    replicated: topic.replicated,
+    partitions: topic.partitions.map((partition) => partitionStatus(partition, replicator)),
+  }
+}
+
+function partitionStatus(
+  partition: PartitionLog,
+  replicator: Replicator | undefined,
+): TopicStatus['partitions'][number] {
+  const { logStartOffset, highWatermark, replicatedOffset, segments, tailBytes } = partition
+  const found = replicator?.stateOf(partition)
+  return {
+    partition: partition.partition,
+    logStartOffset,
+    highWatermark,
+    replicatedOffset,
+    bytes: segments.bytes + tailBytes,
+    replication: found?.state ?? 'idle',
+    reason: found?.reason ?? null,
+  }
+}
+
+/** systemd-timesyncd leaves a file behind; undefined where nothing of it runs. */
+function clockSynchronized(): boolean | undefined {
+  try {
+    readFileSync('/run/systemd/timesync/synchronized')
+    return true
+  } catch {
+    return undefined
+  }
+}
