@@ -41,6 +41,10 @@ export const COMMANDS: Readonly<Record<string, Registration>> = {
     summary: 'records of a topic of any Kafka to stdout',
     load: () => import('./consume.ts'),
   },
+  verify: {
+    summary: 'check every byte of a store, and every record against the mirror',
+    load: () => import('./verify.ts'),
+  },
   sim: {
     summary: 'a simulated fleet of devices',
     load: () => import('./sim.ts'),
