@@ -14,7 +14,7 @@ import { VERSION } from './version.ts'
 
 /** What this command needs of a running agent. */
 export interface RunningAgent {
-  /** URLs and host:port of every listener, admin aside. */
+  /** URLs of MQTT listeners and host:port of Kafka listeners. */
   readonly addresses: readonly string[]
   readonly admin: string | undefined
   /** Rejects when the agent cannot go on. */
@@ -95,9 +95,10 @@ export function readyLine(
   config: Config,
   agent: Pick<RunningAgent, 'addresses' | 'admin'>,
 ): string {
-  const admin = agent.admin === undefined ? [] : [`admin http://${agent.admin}`]
+  const named = agent.addresses.map((each) => (each.includes('://') ? each : `kafka ${each}`))
+  if (agent.admin !== undefined) named.push(`admin http://${agent.admin}`)
   const name = config.gateway === undefined ? '' : ` as ${config.gateway}`
-  const line = `tributary ${VERSION} ready${name}: ${[...agent.addresses, ...admin].join('  ')}`
+  const line = `tributary ${VERSION} ready${name}: ${named.join('  ')}`
   const hosts = config.mqtt.listeners.map((listener) => parseMqttAddress(listener)!.host)
   if (hosts.length === 0 || !hosts.every(isLoopback)) return line
   return `${line}  (MQTT only from this machine; to open it: mqtt.listeners: ["mqtt://0.0.0.0:1883"] and mqtt.usersFile)`

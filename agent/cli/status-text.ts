@@ -76,14 +76,16 @@ function upstreamLine({ upstream }: Status): string {
   ].join('   ')
 }
 
-function topicLines({ topics }: Status): string[] {
+function topicLines({ topics, upstream }: Status): string[] {
   const rows = topics.flatMap(({ topic, replicated, partitions }) =>
     partitions.map((partition) => [
       topic,
       String(partition.partition),
       formatCount(partition.logStartOffset),
       formatCount(partition.highWatermark),
-      ...(replicated ? replicationCells(partition) : ['-', '-', 'local']),
+      ...(replicated && upstream.state !== 'off'
+        ? replicationCells(partition)
+        : ['-', '-', 'local']),
     ]),
   )
   if (rows.length === 0) return []

@@ -1,7 +1,9 @@
 // The command as a process: what only a real one can show. Each start costs half a second.
 
 import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { suite } from '../support/suite.ts'
 
@@ -99,6 +101,26 @@ test('SIGHUP is ignored, one Ctrl-C asks, a second one ends at once with 130', a
   child.kill('SIGINT')
   assert.is(await ended, 130)
   assert.is(text(), 'up\nclosing\n')
+})
+
+test('run says one ready line, and SIGTERM ends it with 0', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tributary-run-'))
+  const file = join(folder, 'tributary.yaml')
+  const free = '["127.0.0.1:0"]'
+  const mqtt = 'mqtt: { listeners: ["mqtt://127.0.0.1:0"] }'
+  writeFileSync(file, `${mqtt}\nkafka: { listeners: ${free} }\nadmin: { listeners: ${free} }\n`)
+  const { child, ended } = start(['run', '-c', file])
+  child.stdout.once('data', () => child.kill('SIGTERM'))
+  const { code, out } = await ended
+  rmSync(folder, { recursive: true })
+  assert.is(code, 0)
+  const loopback = String.raw`127\.0\.0\.1:\d+`
+  assert.match(
+    out,
+    new RegExp(
+      `^tributary \\S+ ready: mqtt://${loopback}  kafka ${loopback}  admin http://${loopback}  .*\n$`,
+    ),
+  )
 })
 
 test.run()

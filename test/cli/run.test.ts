@@ -18,7 +18,7 @@ async function configured(environment: NodeJS.ProcessEnv = {}): Promise<Config> 
 }
 
 class StandIn implements RunningAgent {
-  readonly addresses = ['mqtt://127.0.0.1:1883', 'kafka 127.0.0.1:9092']
+  readonly addresses = ['mqtt://127.0.0.1:1883', '127.0.0.1:9092']
   readonly admin = '127.0.0.1:9883'
   closed = 0
   fail: (error: Error) => void = () => {}

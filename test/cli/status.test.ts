@@ -153,6 +153,16 @@ local                0  0      5    -      -    local`,
   )
 })
 
+test('without an upstream no partition lags; with one, local topics do not', () => {
+  const status = (replicated: boolean, state: 'off' | 'connected'): string => {
+    const topics = [{ ...GOOD.topics[0]!, replicated }]
+    return statusText({ ...GOOD, topics, upstream: { ...GOOD.upstream, state }, groups: [] })
+  }
+  assert.match(status(true, 'connected'), /839,984 {2}128 {2}streaming$/)
+  assert.match(status(true, 'off'), /840,112 {2}- {6}- {4}local$/)
+  assert.match(status(false, 'connected'), /840,112 {2}- {6}- {4}local$/)
+})
+
 let answer: unknown = GOOD
 const listener = await HttpListener.listen({
   addresses: [{ host: '127.0.0.1', port: 0 }],

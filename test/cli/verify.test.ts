@@ -21,7 +21,13 @@ const RECORDS = 500
 const CREATED = Date.parse('2026-11-24T12:00:00Z')
 
 function open(directory: string): Promise<Log> {
-  return Log.open({ ...parts, metrics: new Metrics(), directory, gateway: 'plant-7', journalBytes: 1 << 20 })
+  return Log.open({
+    ...parts,
+    metrics: new Metrics(),
+    directory,
+    gateway: 'plant-7',
+    journalBytes: 1 << 20,
+  })
 }
 
 /** Appends records that depend on their number only. */
