@@ -1,0 +1,209 @@
+import * as assert from 'uvu/assert'
+import type { FileSystem } from '../../agent/log/file-system.ts'
+import { type Finding, verifyStore } from '../../agent/log/verify.ts'
+import { kernel } from '../support/batches.ts'
+import { SimFileSystem } from '../support/sim-file-system.ts'
+import { appendRecords, openSmallLog, STORE } from '../support/small-log.ts'
+import { suite } from '../support/suite.ts'
+
+const test = suite('verify')
+const SEGMENTS = `${STORE}/plant.sensors-0`
+const verify = (fs: FileSystem) => verifyStore(fs, STORE, { kernel })
+const textOf = ({ path, what, fatal }: Finding) =>
+  `${fatal ? 'fatal ' : ''}${path.slice(STORE.length + 1)}: ${what}`
+const findingsOf = async (fs: FileSystem) => (await verify(fs)).findings.map(textOf)
+
+/** A store that was closed properly, with several segments in one of two partitions. */
+async function closedStore(seed = 1): Promise<SimFileSystem> {
+  const fs = new SimFileSystem(seed)
+  const log = await openSmallLog(fs)
+  const topic = await log.createTopic('plant.sensors', { partitions: 2, replicated: true })
+  await appendRecords(log, topic.partitions[0]!, 600)
+  await appendRecords(log, topic.partitions[1]!, 5)
+  await log.close()
+  return fs
+}
+
+const segmentsOf = (fs: SimFileSystem, suffix = '.log') =>
+  fs.paths().filter((path) => path.startsWith(SEGMENTS) && path.endsWith(suffix))
+
+test('finds nothing wrong with a store that was closed, and counts what is in it', async () => {
+  const fs = await closedStore()
+  const progress: string[] = []
+  const { findings, totals } = await verifyStore(fs, STORE, {
+    kernel,
+    onProgress: (path) => progress.push(path),
+  })
+  assert.equal(findings.map(textOf), [])
+  assert.is(totals.partitions, 2)
+  assert.is(totals.records, 605)
+  assert.ok(totals.segments > 4 && totals.batches > 20, JSON.stringify(totals))
+  for (const path of segmentsOf(fs)) assert.ok(progress.includes(path), path)
+})
+
+test('writes nothing', async () => {
+  const fs = await closedStore()
+  const operations = new Set<string>()
+  fs.faults.onStep = ({ operation }) => operations.add(operation)
+  await verify(fs)
+  assert.equal([...operations].sort(), ['close', 'list', 'open', 'read', 'size'])
+  assert.is(fs.counts.openFiles, 0)
+})
+
+test('finds nothing fatal in what a power cut leaves, whenever it comes', async () => {
+  let torn = 0
+  for (let seed = 0; seed < 40; seed++) {
+    const fs = new SimFileSystem(seed)
+    const log = await openSmallLog(fs)
+    const topic = await log.createTopic('plant.sensors', { partitions: 1, replicated: true })
+    let steps = 20 + seed * 25
+    let later: SimFileSystem | undefined
+    fs.faults.onStep = () => {
+      if (--steps === 0) later = fs.crash()
+    }
+    await appendRecords(log, topic.partitions[0]!, 1500).catch((error) => {
+      if (later === undefined) throw error
+    })
+    // What the dead process had begun ends on its dead disk.
+    for (let turns = 0; turns < 500; turns++) await undefined
+    fs.faults.onStep = () => {}
+    later ??= fs.crash()
+    const { findings } = await verify(later)
+    assert.equal(findings.filter(({ fatal }) => fatal).map(textOf), [], `seed ${seed}`)
+    if (findings.length > 0) torn++
+    const again = await openSmallLog(later)
+    await again.close()
+    assert.equal(await findingsOf(later), [], `seed ${seed} after recovery`)
+  }
+  assert.ok(torn > 0, 'some power cut leaves something to put right')
+})
+
+test('any bit that flips in a segment is found', async () => {
+  const fs = await closedStore()
+  const [path] = segmentsOf(fs)
+  const size = fs.contents(path!).length
+  for (let position = 3; position < size; position += 97) {
+    // The leader epoch of a batch is outside its CRC, as in Kafka.
+    fs.rot(path!, position, 0x10)
+    const { findings } = await verify(fs)
+    fs.rot(path!, position, 0x10)
+    if (findings.length === 0) assert.ok(isLeaderEpoch(fs.contents(path!), position), `${position}`)
+    else assert.ok(findings[0]!.fatal && findings[0]!.path === path, `${position}`)
+  }
+  assert.equal(await findingsOf(fs), [])
+})
+
+function isLeaderEpoch(log: Buffer, position: number): boolean {
+  let start = 0
+  while (start + 12 + log.readInt32BE(start + 8) <= position)
+    start += 12 + log.readInt32BE(start + 8)
+  return position - start >= 12 && position - start < 16
+}
+
+test('goes on behind a damaged batch', async () => {
+  const fs = await closedStore()
+  const [path] = segmentsOf(fs)
+  fs.rot(path!, 100)
+  const { findings, totals } = await verify(fs)
+  assert.is(findings.length, 1)
+  assert.match(findings[0]!.what, 'CRC')
+  assert.ok(totals.records > 500)
+})
+
+test('finds a segment that is missing or short', async () => {
+  const missing = await closedStore()
+  const [first, second] = segmentsOf(missing)
+  await missing.remove(second!)
+  assert.match(
+    (await findingsOf(missing)).join('\n'),
+    /^fatal plant.*begins at offset \d+ instead of \d+/m,
+  )
+
+  const noFirst = await closedStore()
+  await noFirst.remove(first!)
+  assert.match(
+    (await findingsOf(noFirst)).join('\n'),
+    /^fatal .*begins at offset \d+ instead of 0/m,
+  )
+
+  const short = await closedStore()
+  const last = segmentsOf(short).at(-1)!
+  await (await short.open(last, 'write')).truncate(10)
+  assert.match((await findingsOf(short)).join('\n'), /^fatal /m)
+})
+
+test('finds indexes that disagree with their segment, and takes none of them seriously', async () => {
+  for (const suffix of ['.index', '.timeindex']) {
+    for (const damage of ['rot', 'cut', 'remove'] as const) {
+      const fs = await closedStore()
+      const path = segmentsOf(fs, suffix).find((name) => fs.contents(name).length > 0)!
+      if (damage === 'rot') fs.rot(path, 7, 0x03)
+      if (damage === 'cut') await (await fs.open(path, 'write')).truncate(5)
+      if (damage === 'remove') await fs.remove(path)
+      const { findings } = await verify(fs)
+      assert.ok(findings.length > 0, `${damage} of ${path}`)
+      for (const finding of findings) {
+        assert.not.ok(finding.fatal)
+        assert.is(finding.path, path)
+      }
+    }
+  }
+})
+
+test('finds a checkpoint that does not hold, fatal only without the other copy', async () => {
+  const fs = await closedStore()
+  const copies = fs.paths().filter((path) => path.includes('checkpoint-'))
+  assert.is(copies.length, 2)
+  fs.rot(copies[0]!, 50)
+  const one = await findingsOf(fs)
+  assert.match(one.join('\n'), /checkpoint-\d: checkpoint does not hold/)
+  fs.rot(copies[1]!, 50)
+  const both = await findingsOf(fs)
+  assert.ok(
+    both.some((text) => /^fatal checkpoint-\d/.test(text)),
+    both.join('\n'),
+  )
+})
+
+test('finds rot in a journal whose frames are still needed', async () => {
+  const fs = new SimFileSystem(1)
+  const log = await openSmallLog(fs)
+  const topic = await log.createTopic('plant.sensors', { partitions: 1, replicated: true })
+  await appendRecords(log, topic.partitions[0]!, 50)
+  const later = fs.crash()
+  assert.equal(await findingsOf(later), [])
+  const journal = later.paths().find((path) => path.includes('journal-') && isUsed(later, path))!
+  const frames = framePositions(later.contents(journal))
+  later.rot(journal, frames[Math.floor(frames.length / 2)]! + 60)
+  assert.match((await findingsOf(later)).join('\n'), /^fatal journal-\d: rot up to byte \d+/m)
+})
+
+const isUsed = (fs: SimFileSystem, path: string) => framePositions(fs.contents(path)).length > 3
+
+function framePositions(journal: Buffer): number[] {
+  const positions: number[] = []
+  for (let at = 512; at + 4 <= journal.length; at += 512) {
+    if (journal.toString('latin1', at, at + 4) === 'TRJF') positions.push(at)
+  }
+  return positions
+}
+
+test('finds what lies about', async () => {
+  const fs = await closedStore()
+  for (const path of [
+    `${STORE}/notes.txt`,
+    `${SEGMENTS}/old.bak`,
+    `${SEGMENTS}/${'0'.repeat(19)}7.index`,
+  ]) {
+    await (await fs.open(path, 'create')).close()
+  }
+  await fs.makeDirectory(`${STORE}/gone-0`)
+  assert.equal((await findingsOf(fs)).sort(), [
+    'gone-0: belongs to nothing in this store',
+    'notes.txt: belongs to nothing in this store',
+    'plant.sensors-0/00000000000000000007.index: belongs to no segment',
+    'plant.sensors-0/old.bak: belongs to no segment',
+  ])
+})
+
+test.run()
