@@ -75,10 +75,11 @@ export class SegmentList {
     place: { baseOffset: number; endOffset: number; arrival: number },
   ): Promise<void> {
     let active = this.#segments.at(-1)
+    // Retention may have moved the log start past everything that a crash left in the segments.
     const isFull =
       active !== undefined &&
-      active.size > 0 &&
-      (active.size + batch.length > this.#context.segmentBytes ||
+      (active.nextOffset !== place.baseOffset ||
+        (active.size > 0 && active.size + batch.length > this.#context.segmentBytes) ||
         !active.canTake(batch.length, place.endOffset - 1))
     if (active === undefined || isFull) {
       if (active !== undefined) this.#rolled.add(active)
