@@ -58,6 +58,9 @@ const BACKOFF_FIRST_MS = 50
 const BACKOFF_LONGEST_MS = 5_000
 const WANTED_TOPICS_MAX = 10_000
 
+/** What goes over a connection: questions answered at once, or such as a Fetch that waits for data. */
+export type Lane = 'prompt' | 'waiting'
+
 export interface Broker {
   nodeId: number
   host: string
@@ -227,13 +230,16 @@ export class Cluster {
     return connection.send(api, request, options)
   }
 
-  /** The one connection to a broker, opened when need be. */
-  async connectionTo(nodeId: number): Promise<BrokerConnection> {
+  /**
+   * The one connection to a broker in this lane, opened when need be. A broker answers in order: what
+   * it holds back on purpose belongs into the lane `waiting`, where nothing else stands behind it.
+   */
+  async connectionTo(nodeId: number, lane: Lane = 'prompt'): Promise<BrokerConnection> {
     if (!this.#brokers.has(nodeId)) await this.#refresh()
     const broker = this.#brokers.get(nodeId)
     if (broker === undefined) throw unreachable(this.name, `has no broker ${nodeId} any more`)
     try {
-      return await this.#connect(broker)
+      return await this.#connect(broker, lane)
     } catch (error) {
       this.#topics.clear()
       throw error
@@ -264,14 +270,14 @@ export class Cluster {
     this.#connections.clear()
   }
 
-  #connect({ host, port }: BrokerAddress): Promise<BrokerConnection> {
+  #connect({ host, port }: BrokerAddress, lane: Lane = 'prompt'): Promise<BrokerConnection> {
     if (this.#isClosed) return Promise.reject(closed())
-    const address = formatAddress({ host, port })
-    const known = this.#connections.get(address)
+    const place = `${lane} ${formatAddress({ host, port })}`
+    const known = this.#connections.get(place)
     if (known !== undefined) return known
     const { clientId, clock, tls, sasl, connectTimeoutMs, requestTimeoutMs } = this.#options
     const forget = () => {
-      if (this.#connections.get(address) === opening) this.#connections.delete(address)
+      if (this.#connections.get(place) === opening) this.#connections.delete(place)
     }
     const opening = BrokerConnection.open({
       host,
@@ -290,7 +296,7 @@ export class Cluster {
         throw error
       },
     )
-    this.#connections.set(address, opening)
+    this.#connections.set(place, opening)
     return opening
   }
 

@@ -171,7 +171,7 @@ class Consumption {
       topics: [{ topic, partitions: positions }],
     }
     try {
-      const connection = await cluster.connectionTo(nodeId)
+      const connection = await cluster.connectionTo(nodeId, 'waiting')
       const version = connection.versionOf(fetch, BY_NAME)
       const answer = await connection.send(fetch, request, { version })
       if (answer.errorCode !== errorCode('NONE')) {

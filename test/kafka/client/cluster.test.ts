@@ -116,6 +116,17 @@ test('requests go to the leader, over one connection per broker', async () => {
   })
 })
 
+test('what the broker holds back does not hold up the rest', async () => {
+  await inWorld(async (world) => {
+    const cluster = world.cluster()
+    await cluster.leaderOf('t', 0)
+    const waiting = await cluster.connectionTo(1, 'waiting')
+    assert.is(await cluster.connectionTo(1, 'waiting'), waiting)
+    assert.is.not(await cluster.connectionTo(1), waiting)
+    assert.is(world.brokers[0]!.connectionsCount, 2)
+  })
+})
+
 test('metadata is asked once for all who wait, and again when it is old or distrusted', async () => {
   await inWorld(async (world) => {
     const cluster = world.cluster({ metadataMaxAgeMs: 1000 })
