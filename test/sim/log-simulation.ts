@@ -74,6 +74,10 @@ export class LogSimulation {
       await this.#guarded(() => this.#step())
     }
     await this.#guarded(() => this.#restartCleanly())
+    this.#crashIn = Number.POSITIVE_INFINITY
+    await this.#progress(this.#log!.close()).catch(() => {})
+    // Nothing of this life may still run when the next simulation uses the kernel.
+    for (let turns = 0; turns < 500; turns++) await undefined
   }
 
   /** Runs one action; when the power was cut in it, starts again and checks. */
