@@ -22,15 +22,6 @@ export interface Api<RequestOut, RequestIn, ResponseOut, ResponseIn> {
   readonly response: Message<ResponseOut, ResponseIn>
 }
 
-/** An Api whatever its messages are, for registries. */
-export interface AnyApi {
-  readonly apiName: string
-  readonly apiKey: number
-  readonly versions: readonly [number, number]
-  readonly request: Pick<Message<unknown, unknown>, 'versions' | 'isFlexible' | 'decode'>
-  readonly response: Pick<Message<unknown, unknown>, 'versions' | 'isFlexible' | 'decode'>
-}
-
 export interface RequestHeader {
   apiKey: number
   apiVersion: number

@@ -27,8 +27,6 @@ export const EARLIEST_TIMESTAMP = -2
 export const MAX_TIMESTAMP = -3
 /** The first offset on local disk, from v8 on. */
 export const EARLIEST_LOCAL_TIMESTAMP = -4
-/** The newest offset in tiered storage, from v9 on. */
-export const LATEST_TIERED_TIMESTAMP = -5
 
 export const request = message(
   { versions, flexible: 6 },
