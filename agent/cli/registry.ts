@@ -45,6 +45,10 @@ export const COMMANDS: Readonly<Record<string, Registration>> = {
     summary: 'check every byte of a store, and every record against the mirror',
     load: () => import('./verify.ts'),
   },
+  dump: {
+    summary: 'a segment or journal, readably',
+    load: () => import('./dump.ts'),
+  },
   sim: {
     summary: 'a simulated fleet of devices',
     load: () => import('./sim.ts'),

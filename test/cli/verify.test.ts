@@ -1,4 +1,4 @@
-// tributary verify over stores that a real log wrote, and against a mirror that a real listener serves.
+// tributary verify and dump over stores that a real log wrote, and against a mirror that a real listener serves.
 
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -12,7 +12,7 @@ import { Log } from '../../agent/log/log.ts'
 import { suite } from '../support/suite.ts'
 import { tributary } from './test-terminal.ts'
 
-const test = suite('cli verify')
+const test = suite('cli verify and dump')
 
 const root = mkdtempSync(join(tmpdir(), 'tributary-verify-'))
 const parts = { clock: systemClock, logger: silentLogger }
@@ -182,6 +182,20 @@ test('--live compares through both listeners', async () => {
   })
   await listener.close()
   await log.close()
+})
+
+test('dump shows the records of a segment, and names what is no file of a store', async () => {
+  const folder = join(store, `${TOPIC}-0`)
+  const { code, out } = await tributary(['dump', '00000000000000000000.log'], { directory: folder })
+  assert.is(code, 0)
+  assert.match(out, /^position 0 batch 0 to 499: 500 records, /)
+  assert.match(
+    out,
+    /^ {2}499 2026-11-24T12:00:00.499Z key "k2" value "value 499 x+" headers "mqtt.topic"="sensors\/a\/temp"$/m,
+  )
+  const wrong = await tributary(['dump', 'nothing.txt'], { directory: folder })
+  assert.is(wrong.code, 2)
+  assert.match(wrong.err, 'nothing.txt does not exist')
 })
 
 test('what does not fit together is refused', async () => {
