@@ -132,7 +132,8 @@ export function readConnect(bytes: Buffer, start: number, end: number): ConnectO
 }
 
 function refuseMqtt5(fields: Fields): ConnectOutcome {
-  fields.position += fields.varint()
+  const propertiesLength = fields.varint()
+  fields.position += propertiesLength
   const clientId = fields.text('client id')
   if (fields.fault !== undefined) return malformed(fields.fault)
   const reason = 'speaks MQTT 5'

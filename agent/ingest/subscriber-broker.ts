@@ -12,6 +12,7 @@ import type { Logger, Metrics } from '../base/telemetry.ts'
 import type { BrokerPacket } from './broker-packet.ts'
 import type { Connection } from './connection.ts'
 import { FanOut } from './fan-out.ts'
+import { filterMatches } from './filter-tree.ts'
 import type { FrontDuplex } from './front-duplex.ts'
 import type { IngestLog } from './ingest-log.ts'
 import { LEVELS_MAX } from './mqtt-text.ts'
@@ -105,6 +106,7 @@ export class SubscriberBroker {
     internals.publish = (packet, client, done) => this.#publish(packet, client, done)
     this.#aedes.authorizeForward = (client, packet) => {
       const isAllowed = connectionOf(client).mayDeliver(packet as unknown as BrokerPacket)
+      if (isAllowed && packet.qos > 0) lowerQos(client, packet)
       return isAllowed ? packet : null
     }
     this.#aedes.on('connackSent', (connack, client) => {
@@ -187,6 +189,20 @@ export class SubscriberBroker {
         done?.()
       })
   }
+}
+
+/**
+ * To the QoS that the subscription was granted: aedes does this only where the filter is the topic
+ * itself [MQTT-3.8.4-6]. The packet is this delivery's own copy.
+ */
+function lowerQos(client: Client, packet: { topic: string; qos: number }): void {
+  const { subscriptions } = client as unknown as { subscriptions: Record<string, { qos: number }> }
+  let granted = 0
+  for (const filter in subscriptions) {
+    const { qos } = subscriptions[filter]!
+    if (qos > granted && filterMatches(filter.split('/'), packet.topic)) granted = qos
+  }
+  if (granted > 0 && granted < packet.qos) packet.qos = granted
 }
 
 function connectionOf(client: Client): Connection {

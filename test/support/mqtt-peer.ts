@@ -59,6 +59,10 @@ class PairEnd extends Duplex {
     setImmediate(deliver)
   }
 
+  override _writev(chunks: { chunk: Buffer }[], done: () => void): void {
+    this._write(Buffer.concat(chunks.map(({ chunk }) => chunk)), '', done)
+  }
+
   override _final(done: () => void): void {
     if (!this.other.destroyed) this.other.push(null)
     done()
