@@ -450,6 +450,34 @@ test('what a sync covers survives a crash', async () => {
   }
 })
 
+test('a sync that fails writes the segment again, to a fresh file', async () => {
+  for (let seed = 0; seed < 20; seed++) {
+    const batches = made(20, seed)
+    const { fs, segment } = await filled(batches.slice(0, 10), seed)
+    await segment.append(bytesOf(batches.slice(10)))
+    fs.failNext('sync', { path: '.log' })
+    await segment.sync()
+    await checkAll(segment, batches)
+    const later = fs.crash()
+    assert.equal(later.contents(LOG), bytesOf(batches), `seed ${seed}`)
+    assert.equal(later.paths(), [INDEX, LOG, TIME_INDEX])
+  }
+})
+
+test('a sync that fails twice, or over rotten pages, makes nothing durable', async () => {
+  for (const damage of ['sync', 'rot'] as const) {
+    const batches = made(20)
+    const { fs, segment } = await filled(batches.slice(0, 10))
+    await segment.append(bytesOf(batches.slice(10)))
+    fs.failNext('sync', { path: '.log' })
+    if (damage === 'sync') fs.failNext('sync', { path: '.rewrite' })
+    else fs.rot(LOG, batches[15]!.position + 70)
+    const failure = await segment.sync().then(String, codeOf)
+    assert.is(failure, damage === 'sync' ? 'EIO' : 'CORRUPT_STORE')
+    assert.ok(segment.isUnsynced)
+  }
+})
+
 test('is as it was after a write that failed', async () => {
   const batches = made(3)
   for (const code of ['ENOSPC', 'EIO']) {
