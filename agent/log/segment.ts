@@ -80,6 +80,7 @@ export class Segment {
   #size = 0
   #nextOffset: number
   #isUnsynced = false
+  #syncFailed = false
   #isRemoved = false
   #last: Promise<unknown> = Promise.resolve()
 
@@ -172,8 +173,12 @@ export class Segment {
     // Set again by a write that begins before the sync has ended.
     this.#isUnsynced = false
     try {
-      await this.#use((file) => file.sync())
+      // Once one has failed, no later sync of this file proves anything.
+      if (!this.#syncFailed) await this.#use((file) => file.sync())
     } catch {
+      this.#syncFailed = true
+    }
+    if (this.#syncFailed) {
       this.#isUnsynced = true
       await this.#serially(() => this.#rewrite())
     }
@@ -353,6 +358,7 @@ export class Segment {
     await files.forget(this.path)
     await fs.syncDirectory(this.path.slice(0, this.path.lastIndexOf('/')))
     this.#isUnsynced = false
+    this.#syncFailed = false
   }
 
   async #recover(file: OpenFile, recoveryOffset: number): Promise<SegmentRecovery> {
