@@ -4,20 +4,19 @@
 //
 // One process holds a store at a time. `Log.open` recovers whatever the last one left.
 
-import { randomBytes, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { TAILS, TAILS_BYTES } from '../../wasm/assembly/limits.ts'
 import { Codecs } from '../../wasm/codecs.ts'
 import { Kernel } from '../../wasm/kernel.ts'
-import type { Clock } from '../base/clock.ts'
 import { AgentError } from '../base/errors.ts'
-import type { Logger, Metrics } from '../base/telemetry.ts'
+import type { Metrics } from '../base/telemetry.ts'
 import { Arena } from './arena.ts'
 import type { Checkpoint } from './checkpoint.ts'
 import { Checkpointer } from './checkpointer.ts'
 import { Committer, OPEN_BYTES_MAX } from './committer.ts'
-import { DiskBudget, type DiskLimits } from './disk-budget.ts'
-import { type FileSystem, nodeFileSystem } from './file-system.ts'
+import { DiskBudget } from './disk-budget.ts'
 import { Journal } from './journal.ts'
+import { type CompleteLogOptions, completeOptions, type LogOptions } from './log-options.ts'
 import { OpenFiles } from './open-files.ts'
 import type { PartitionContext, PartitionLog } from './partition-log.ts'
 import { recover } from './recovery.ts'
@@ -25,58 +24,20 @@ import { Sealer } from './sealer.ts'
 import { IndexCache } from './segment-index.ts'
 import { parentOf } from './segment-list.ts'
 import { StateStore } from './state-store.ts'
-import { type LockHandle, type LockOptions, lockStore } from './store-lock.ts'
+import { type LockHandle, lockStore } from './store-lock.ts'
 import type { Topic, TopicSettings } from './topic.ts'
 import { TopicSet } from './topic-set.ts'
-
-export interface LogOptions {
-  directory: string
-  clock: Clock
-  logger: Logger
-  metrics: Metrics
-  fs?: FileSystem
-  /** Its arena must be free; by default a kernel of its own. */
-  kernel?: Kernel
-  /** Fixed at the first start; undefined takes what the store says. */
-  gateway?: string | undefined
-  arenaBytes?: number
-  journalBytes?: number
-  batchBytes?: number
-  segmentBytes?: number
-  commitIntervalMs?: number | 'auto'
-  carryTailBytes?: number
-  healWindowMs?: number
-  disk?: DiskLimits
-  openFilesMax?: number
-  randomSalt?: () => number
-  lock?: LockOptions
-}
-
-export const LOG_DEFAULTS = {
-  arenaBytes: 16 * 1024 * 1024,
-  journalBytes: 16 * 1024 * 1024,
-  batchBytes: 256 * 1024,
-  segmentBytes: 16 * 1024 * 1024,
-  commitIntervalMs: 'auto',
-  carryTailBytes: 16 * 1024,
-  healWindowMs: 24 * 3600 * 1000,
-  openFilesMax: 128,
-  lock: {},
-  disk: { budgetBytes: undefined, budgetShare: undefined, keepFreeBytes: 0 },
-} as const
 
 const CARRY_TOTAL_BYTES_MAX = 192 * 1024
 /** Sealing starts by itself when less than this share of the arena's blocks is free. */
 const ARENA_FREE_SHARE = 0.25
 const RETENTION_EVERY_MS = 30_000
 
-type Complete = Required<Omit<LogOptions, 'kernel' | 'gateway' | 'fs'>> & { fs: FileSystem }
-
 export class Log {
   readonly kernel: Kernel
   readonly codecs: Codecs
   readonly state: StateStore
-  readonly #options: Complete
+  readonly #options: CompleteLogOptions
   readonly #arena: Arena
   readonly #committer: Committer
   readonly #sealer: Sealer
@@ -95,7 +56,7 @@ export class Log {
   lineage = ''
 
   private constructor(options: LogOptions) {
-    this.#options = { ...LOG_DEFAULTS, fs: nodeFileSystem, randomSalt, ...definedOf(options) }
+    this.#options = completeOptions(options)
     const { clock, logger, metrics, fs, directory, arenaBytes } = this.#options
     this.#openedAt = { wall: clock.now(), monotonic: clock.monotonic() }
     this.kernel = options.kernel ?? new Kernel()
@@ -495,13 +456,4 @@ export class Log {
     await this.durable(this.openCommit)
     await this.#checkpointer.final()
   }
-}
-
-function randomSalt(): number {
-  return randomBytes(4).readUInt32BE()
-}
-
-/** Without the keys whose value is undefined, which would hide a default. */
-function definedOf<T extends object>(options: T): T {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T
 }

@@ -15,13 +15,21 @@ export interface Suite {
 /** A suite whose tests each fail after `timeoutMs` (default 20 s). */
 export function suite(name: string): Suite {
   const inner = uvuSuite(name)
-  const add = (title: string, run: () => Promise<void> | void, options: { timeoutMs?: number } = {}) => {
+  const add = (
+    title: string,
+    run: () => Promise<void> | void,
+    options: { timeoutMs?: number } = {},
+  ) => {
     inner(title, () => withTimeout(title, options.timeoutMs ?? 20_000, run))
   }
   return Object.assign(add, { run: () => inner.run(), after: inner.after })
 }
 
-async function withTimeout(title: string, ms: number, run: () => Promise<void> | void): Promise<void> {
+async function withTimeout(
+  title: string,
+  ms: number,
+  run: () => Promise<void> | void,
+): Promise<void> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`"${title}" did not end within ${ms} ms`)), ms)
@@ -29,8 +37,14 @@ async function withTimeout(title: string, ms: number, run: () => Promise<void> |
   try {
     await Promise.race([Promise.resolve().then(run), late])
   } catch (error) {
-    throw error ?? new Error(`"${title}" rejected with ${String(error)}`)
+    throw readable(error ?? new Error(`"${title}" rejected with ${String(error)}`))
   } finally {
     clearTimeout(timer)
   }
+}
+
+/** uvu's report breaks on an error whose `details` is no string, and the rest of the suite with it. */
+function readable(error: unknown): unknown {
+  if (!(error instanceof Error) || !('details' in error)) return error
+  return typeof error.details === 'string' ? error : new Error(error.stack, { cause: error.cause })
 }
