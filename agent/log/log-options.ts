@@ -1,0 +1,63 @@
+// What a log is opened with: the parts it uses and its limits. Simulations shrink the limits so that
+// what is rare in the field happens every few steps.
+
+import { randomBytes } from 'node:crypto'
+import type { Kernel } from '../../wasm/kernel.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Logger, Metrics } from '../base/telemetry.ts'
+import type { DiskLimits } from './disk-budget.ts'
+import { type FileSystem, nodeFileSystem } from './file-system.ts'
+import type { LockOptions } from './store-lock.ts'
+
+export interface LogOptions {
+  directory: string
+  clock: Clock
+  logger: Logger
+  metrics: Metrics
+  fs?: FileSystem
+  /** Its arena must be free; by default a kernel of its own. */
+  kernel?: Kernel
+  /** Fixed at the first start; undefined takes what the store says. */
+  gateway?: string | undefined
+  arenaBytes?: number
+  journalBytes?: number
+  batchBytes?: number
+  segmentBytes?: number
+  commitIntervalMs?: number | 'auto'
+  carryTailBytes?: number
+  healWindowMs?: number
+  disk?: DiskLimits
+  openFilesMax?: number
+  randomSalt?: () => number
+  lock?: LockOptions
+}
+
+const LOG_DEFAULTS = {
+  arenaBytes: 16 * 1024 * 1024,
+  journalBytes: 16 * 1024 * 1024,
+  batchBytes: 256 * 1024,
+  segmentBytes: 16 * 1024 * 1024,
+  commitIntervalMs: 'auto',
+  carryTailBytes: 16 * 1024,
+  healWindowMs: 24 * 3600 * 1000,
+  openFilesMax: 128,
+  lock: {},
+  disk: { budgetBytes: undefined, budgetShare: undefined, keepFreeBytes: 0 },
+} as const
+
+export type CompleteLogOptions = Required<Omit<LogOptions, 'kernel' | 'gateway' | 'fs'>> & {
+  fs: FileSystem
+}
+
+export function completeOptions(options: LogOptions): CompleteLogOptions {
+  return { ...LOG_DEFAULTS, fs: nodeFileSystem, randomSalt, ...definedOf(options) }
+}
+
+function randomSalt(): number {
+  return randomBytes(4).readUInt32BE()
+}
+
+/** Without the keys whose value is undefined, which would hide a default. */
+function definedOf<T extends object>(options: T): T {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T
+}
