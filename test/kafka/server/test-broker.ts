@@ -18,7 +18,8 @@ import {
 import { KAFKA_LISTENER_DEFAULTS } from '../../../agent/kafka/server/listener.ts'
 import { ADVERTISED, isFlexible, servedApi } from '../../../agent/kafka/server/registry.ts'
 import type { Answer } from '../../../agent/kafka/server/served-api.ts'
-import { Log, type LogOptions } from '../../../agent/log/log.ts'
+import { Log } from '../../../agent/log/log.ts'
+import type { LogOptions } from '../../../agent/log/log-options.ts'
 import type { PartitionLog } from '../../../agent/log/partition-log.ts'
 import {
   type BatchRecord,
