@@ -1,4 +1,13 @@
-import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import {
+  constants,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
@@ -9,7 +18,7 @@ import { SimFileSystem } from '../support/sim-file-system.ts'
 import { suite } from '../support/suite.ts'
 
 const test = suite('file system')
-const root = mkdtempSync(join(tmpdir(), 'tributary-file-system-'))
+const root = realpathSync(mkdtempSync(join(tmpdir(), 'tributary-file-system-')))
 test.after(() => rmSync(root, { recursive: true }))
 
 fileSystemConformance(test, 'node', async () => ({
@@ -29,6 +38,28 @@ test('keeps new files and directories to their owner', async () => {
   assert.is(statSync(join(root, 'private')).mode & 0o777, 0o700)
   assert.is(statSync(join(root, 'private/a')).mode & 0o777, 0o600)
 })
+
+test('opens durable files so that a write waits for the disk', async () => {
+  if (process.platform !== 'linux') return
+  for (const durable of [true, false]) {
+    const path = join(root, `durable-${durable}`)
+    const file = await nodeFileSystem.open(path, 'create', { durable })
+    const descriptor = readdirSync('/proc/self/fd').find((fd) => linkOf(fd) === path)
+    const [, flags] = /flags:\s*(\d+)/.exec(
+      readFileSync(`/proc/self/fdinfo/${descriptor}`, 'utf8'),
+    )!
+    assert.is((Number.parseInt(flags!, 8) & constants.O_DSYNC) !== 0, durable)
+    await file.close()
+  }
+})
+
+function linkOf(descriptor: string): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${descriptor}`)
+  } catch {
+    return ''
+  }
+}
 
 test('goes on where a short write stopped', () => {
   const buffers = [Buffer.from('ab'), Buffer.from('cde'), Buffer.from('f')]

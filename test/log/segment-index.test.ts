@@ -188,6 +188,22 @@ test('answers searches while entries are added and written', async () => {
   assert.ok(searches.length > 30)
 })
 
+test('a page that is read while entries move from memory to the file is read again', async () => {
+  for (let seed = 0; seed < 30; seed++) {
+    const fs = new SimFileSystem(seed)
+    await fs.makeDirectory('/p')
+    const files = new OpenFiles(fs, 4)
+    const index = new SegmentIndex('offset', '/p/offset', files, new IndexCache(kernel, 4))
+    fill(index, 0, 300)
+    await index.flush()
+    fill(index, 300, 400)
+    const search = index.lookup(3777)
+    await index.flush()
+    assert.equal(await search, floorOf(3777, 400), `seed ${seed}`)
+    assert.equal(await index.last(), floorOf(4000, 400), `seed ${seed}`)
+  }
+})
+
 test('gives the pages of a dropped index to others', async () => {
   const cache = new IndexCache(kernel, 2)
   const [first, second] = [cache.register(), cache.register()]

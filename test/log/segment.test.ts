@@ -160,6 +160,29 @@ test('makes the index entries that Kafka makes', async () => {
   assert.equal(times.flat(), expectedTimes)
 })
 
+test('indexes a batch that begins more than 4096 bytes behind the last, not exactly as many', async () => {
+  const sized = (size: number, offset: number) => {
+    const record = (length: number) => [
+      { timestamp: offset, key: null, value: Buffer.alloc(length) },
+    ]
+    const overhead = buildBatch(record(1000), { codecs, baseOffset: offset }).length - 1000
+    const batch = buildBatch(record(size - overhead), { codecs, baseOffset: offset })
+    assert.is(batch.length, size)
+    return batch
+  }
+  for (const [size, entries] of [
+    [4096, 0],
+    [4097, 1],
+  ] as const) {
+    const { fs, context } = await emptyStore()
+    const segment = await Segment.create(context, '/p', BASE)
+    await segment.append(sized(size, BASE))
+    await segment.append(sized(1100, BASE + 1))
+    await segment.finish()
+    assert.is(await fs.size(INDEX), entries * 8)
+  }
+})
+
 test('reads whole batches from the one that holds an offset', async () => {
   const batches = made(60)
   const { segment } = await filled(batches)
@@ -283,6 +306,9 @@ test('makes missing and wrong indexes again, as they were', async () => {
     (fs) => fs.remove(TIME_INDEX),
     (fs) => overwrite(fs, INDEX, 0, Buffer.alloc(64)),
     (fs) => overwrite(fs, INDEX, 36, Buffer.from([0, 0, 0, 99])),
+    // Entries that rise but belong to no batch: one offset too low, one too high.
+    async (fs) => fs.rot(INDEX, 83, fs.contents(INDEX)[83]! ^ (fs.contents(INDEX)[83]! - 2)),
+    async (fs) => fs.rot(INDEX, 91, fs.contents(INDEX)[91]! ^ (fs.contents(INDEX)[91]! + 2)),
     (fs) => overwrite(fs, TIME_INDEX, 12, Buffer.alloc(5)),
     async (fs) => (await fs.open(INDEX, 'write')).truncate(61),
   ]
@@ -424,11 +450,13 @@ test('is cut at a batch, with its indexes', async () => {
   assert.is(segment.size, cut.position)
   assert.ok(segment.isUnsynced)
   await checkAll(segment, batches.slice(0, 120))
+  assert.is(await segment.maxTimestamp(), batches[119]!.timestamps.at(-1))
   for (const { bytes } of batches.slice(120)) await segment.append(bytes)
   await segment.finish()
   assert.equal(fs.contents(LOG), bytesOf(batches))
   const twin = await filled(batches)
   assert.equal(fs.contents(INDEX), twin.fs.contents(INDEX))
+  assert.equal(fs.contents(TIME_INDEX), twin.fs.contents(TIME_INDEX))
   await checkAll(segment, batches)
 })
 
@@ -475,6 +503,21 @@ test('a sync that fails twice, or over rotten pages, makes nothing durable', asy
     const failure = await segment.sync().then(String, codeOf)
     assert.is(failure, damage === 'sync' ? 'EIO' : 'CORRUPT_STORE')
     assert.ok(segment.isUnsynced)
+  }
+})
+
+test('what is recovered is durable after a sync, also when a sync failed before', async () => {
+  for (let seed = 0; seed < 20; seed++) {
+    const batches = made(20, seed)
+    const { fs, segment } = await filled(batches.slice(0, 10), seed)
+    await segment.append(bytesOf(batches.slice(10)))
+    fs.failNext('sync', { path: '.log' })
+    fs.failNext('sync', { path: '.rewrite' })
+    assert.is(await segment.sync().then(String, codeOf), 'EIO')
+    const again = await Segment.open(contextOf(fs), '/p', BASE)
+    await again.recover(batches[10]!.baseOffset)
+    await again.sync()
+    assert.equal(fs.crash().contents(LOG), bytesOf(batches), `seed ${seed}`)
   }
 })
 

@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import * as assert from 'uvu/assert'
-import type { FileSystem } from '../../agent/log/file-system.ts'
+import type { FileSystem, OpenMode } from '../../agent/log/file-system.ts'
 import { lockStore, processStart } from '../../agent/log/store-lock.ts'
+import { SeededRandom } from '../support/seeded-random.ts'
 import { SimFileSystem } from '../support/sim-file-system.ts'
 import { suite } from '../support/suite.ts'
 
@@ -101,12 +102,47 @@ test('goes to one of many that find an old one, whatever the order', async () =>
   for (let seed = 0; seed < 200; seed++) {
     const fs = await store(seed)
     await put(fs, '/data/lock', '812 a\n')
-    const lock = machine({ 900: 'b', 901: 'c', 902: 'd' })
+    const random = new SeededRandom(seed)
+    const starts: Record<number, string> = { 900: 'b', 901: 'c', 902: 'd' }
+    const startOf = async (pid: number) => {
+      for (let turns = random.below(120); turns > 0; turns--) await undefined
+      return starts[pid]
+    }
+    const lock = (fs: FileSystem, pid: number) => lockStore(fs, '/data', { pid, startOf })
     const outcomes = await Promise.all([900, 901, 902].map((pid) => failure(lock(fs, pid))))
     const winners = outcomes.filter((outcome) => outcome === 'taken')
     assert.is(winners.length, 1, `seed ${seed}: ${outcomes.join(', ')}`)
     for (const outcome of outcomes) assert.match(outcome, /^taken$|^STORE_IN_USE/)
   }
+})
+
+test('is not believed by a slow process whose lock was replaced before it was written', async () => {
+  const fs = await store()
+  let resume = () => {}
+  const gate = new Promise<void>((resolve) => (resume = resolve))
+  let isOpened = () => {}
+  const opened = new Promise<void>((resolve) => (isOpened = resolve))
+  const slow: FileSystem = Object.create(fs, {
+    open: {
+      value: async (path: string, mode: OpenMode) => {
+        const file = await fs.open(path, mode)
+        if (mode !== 'exclusive') return file
+        isOpened()
+        return {
+          ...file,
+          write: (buffers: Uint8Array[], at: number) => gate.then(() => file.write(buffers, at)),
+        }
+      },
+    },
+    remove: { value: (path: string) => fs.remove(path) },
+  })
+  const lock = machine({ 900: 'b', 901: 'c' })
+  const first = failure(lock(slow, 900))
+  await opened
+  assert.is(await failure(lock(fs, 901)), 'taken')
+  resume()
+  assert.is(await first, 'STORE_IN_USE: store in use by pid 901')
+  assert.is(fs.contents('/data/lock').toString(), '901 c\n')
 })
 
 test('a crash of the machine leaves a store that can be taken', async () => {

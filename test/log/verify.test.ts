@@ -1,7 +1,9 @@
 import * as assert from 'uvu/assert'
 import type { FileSystem } from '../../agent/log/file-system.ts'
 import { type Finding, verifyStore } from '../../agent/log/verify.ts'
-import { kernel } from '../support/batches.ts'
+import { checkSegment } from '../../agent/log/verify-segment.ts'
+import { BATCH, buildBatch } from '../../agent/record/record-batch.ts'
+import { codecs, kernel } from '../support/batches.ts'
 import { SimFileSystem } from '../support/sim-file-system.ts'
 import { appendRecords, openSmallLog, STORE } from '../support/small-log.ts'
 import { suite } from '../support/suite.ts'
@@ -126,6 +128,13 @@ test('finds a segment that is missing or short', async () => {
     /^fatal .*begins at offset \d+ instead of 0/m,
   )
 
+  const noLast = await closedStore()
+  const stem = segmentsOf(noLast).at(-1)!.slice(0, -'.log'.length)
+  for (const suffix of ['.log', '.index', '.timeindex']) await noLast.remove(stem + suffix)
+  assert.equal(await findingsOf(noLast), [
+    `fatal plant.sensors-0: segments end at offset ${Number(stem.slice(-20))}, synced to 600`,
+  ])
+
   const short = await closedStore()
   const last = segmentsOf(short).at(-1)!
   await (await short.open(last, 'write')).truncate(10)
@@ -175,7 +184,9 @@ test('finds rot in a journal whose frames are still needed', async () => {
   const journal = later.paths().find((path) => path.includes('journal-') && isUsed(later, path))!
   const frames = framePositions(later.contents(journal))
   later.rot(journal, frames[Math.floor(frames.length / 2)]! + 60)
-  assert.match((await findingsOf(later)).join('\n'), /^fatal journal-\d: rot up to byte \d+/m)
+  const found = (await findingsOf(later)).join('\n')
+  assert.match(found, /^fatal journal-\d: rot up to byte \d+/m)
+  assert.match(found, /^fatal plant\.sensors-0: offsets \d+ to \d+ are nowhere/m)
 })
 
 const isUsed = (fs: SimFileSystem, path: string) => framePositions(fs.contents(path)).length > 3
@@ -187,6 +198,53 @@ function framePositions(journal: Buffer): number[] {
   }
   return positions
 }
+
+test('finds cursors that lie behind the end', async () => {
+  for (const [key, value, what] of [
+    ['repl/1', '{"acked":601}', 'replicated to 601, but ends at 600'],
+    ['start/1', '601', 'log start 601 lies behind the end 600'],
+  ] as const) {
+    const fs = await closedStore()
+    const log = await openSmallLog(fs)
+    log.state.put(key, Buffer.from(value))
+    await log.close()
+    const findings = await findingsOf(fs)
+    assert.ok(findings.includes(`fatal plant.sensors-0: ${what}`), findings.join('\n'))
+  }
+})
+
+test('finds records that are wrong under a right CRC', async () => {
+  const resealed = (change: (batch: Buffer) => void) => {
+    const records = [1, 2, 3].map((timestamp) => ({
+      timestamp,
+      key: null,
+      value: Buffer.from('v'),
+    }))
+    const batch = buildBatch(records, { codecs })
+    change(batch)
+    batch.writeUInt32BE(codecs.crc32c(batch.subarray(BATCH.attributes)), BATCH.crc)
+    return batch
+  }
+  const damagesOf = async (batch: Buffer) => {
+    const fs = new SimFileSystem(1)
+    await (await fs.open('/0.log', 'create')).write([batch], 0)
+    const { damages } = await checkSegment({
+      fs,
+      codecs,
+      stem: '/0',
+      baseOffset: 0,
+      isFinished: false,
+    })
+    return damages.map(({ what, offset }) => [what, offset])
+  }
+  assert.equal(await damagesOf(resealed(() => {})), [])
+  const miscounted = resealed((batch) => batch.writeInt32BE(2, BATCH.count))
+  assert.equal(await damagesOf(miscounted), [['2 records for 3 offsets', 0]])
+  const garbled = resealed((batch) => batch.writeUInt8(0xff, BATCH.records))
+  assert.match(String((await damagesOf(garbled))[0]), 'records break their format')
+  const unreadable = resealed((batch) => batch.writeInt16BE(4, BATCH.attributes))
+  assert.equal(await damagesOf(unreadable), [['zstd records: unsupported', 0]])
+})
 
 test('finds what lies about', async () => {
   const fs = await closedStore()
