@@ -84,6 +84,8 @@ export class Journal {
   ): Promise<Journal> {
     const journal = new Journal(options)
     journal.#generation = lastGeneration
+    // A process that ended while it made a file may have left a name that no sync has seen.
+    await options.fs.syncDirectory(options.directory)
     for (const { path, generation } of found) {
       const handle = await options.fs.open(path, 'write', { durable: true })
       journal.#files.push({ path, generation, handle })

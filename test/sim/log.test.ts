@@ -12,6 +12,7 @@ const KNOWN: readonly (readonly [seed: number, steps: number, found: string])[] 
   [62, 300, 'frames of a failed sync were built upon'],
   [112, 300, 'seal waited for a log that had failed'],
   [209, 300, 'names made before a restart were never synced'],
+  [22561, 400, 'a journal file was used whose name was never synced'],
   [20806, 400, 'a sync was believed after one had failed'],
 ]
 const FRESH_SEEDS = 600
