@@ -30,7 +30,7 @@ export type Floor =
   { kind: 'start'; start: BatchStart; isDoubtful: boolean } | { kind: 'bad' }
 
 /** Kafka's index.interval.bytes. */
-export const INDEX_INTERVAL_BYTES = 4096
+const INDEX_INTERVAL_BYTES = 4096
 /** Entries that disagree with the log before the search gives up on the index. */
 const DISBELIEVED_MAX = 4
 

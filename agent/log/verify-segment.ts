@@ -15,7 +15,7 @@ import {
 } from './segment-index.ts'
 import { readScanned, type ScannedBatch, scanBatches } from './segment-scan.ts'
 
-export interface SegmentDamage {
+interface SegmentDamage {
   path: string
   position: number
   what: string

@@ -33,7 +33,7 @@ export interface Finding {
   fatal: boolean
 }
 
-export interface VerifyTotals {
+interface VerifyTotals {
   partitions: number
   segments: number
   batches: number
