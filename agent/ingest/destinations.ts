@@ -6,6 +6,7 @@
 
 import type { TopicSettings } from '../log/topic.ts'
 import type { IngestLog, IngestTopic } from './ingest-log.ts'
+import type { Turn } from './route-cache.ts'
 import { isTopicName } from './routes.ts'
 
 export const PARTITIONS_TOTAL_MAX = 1_000
@@ -19,6 +20,7 @@ export interface DestinationsOptions {
 
 export class Destinations {
   readonly #options: DestinationsOptions
+  readonly #turns = new WeakMap<IngestTopic, Turn>()
 
   constructor(options: DestinationsOptions) {
     this.#options = options
@@ -36,6 +38,16 @@ export class Destinations {
       if (full !== undefined) return full
     }
     return log.ensureTopic(name, settings)
+  }
+
+  /** The one counter of a topic. */
+  turnOf(topic: IngestTopic): Turn {
+    let turn = this.#turns.get(topic)
+    if (turn === undefined) {
+      turn = { last: 0 }
+      this.#turns.set(topic, turn)
+    }
+    return turn
   }
 
   #full(partitions: number): string | undefined {

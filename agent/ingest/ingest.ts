@@ -15,7 +15,7 @@ import type { TopicSettings } from '../log/topic.ts'
 import { partitionFor } from '../record/murmur2.ts'
 import { encodeHeader } from '../record/record.ts'
 import { Destinations } from './destinations.ts'
-import type { IngestLog, IngestPartition, IngestTopic } from './ingest-log.ts'
+import type { IngestLog, IngestPartition } from './ingest-log.ts'
 import {
   choosePartition,
   keyOf,
@@ -78,7 +78,6 @@ export class Ingest {
   readonly #destinations: Destinations
   readonly #deadLetters: Counter
   #arrival = 0
-  #turn = 0
   #isOpen = false
 
   /** Throws AgentError INPUT_CONFIG when the routes make no sense. */
@@ -130,7 +129,7 @@ export class Ingest {
     if (!isStaged && !this.#stage(entry, source)) return REFUSED
     if (!entry.isStatic) return this.#publishOther(source, entry, payloadAt, payloadLength, retain)
     const { key } = entry
-    const offset = (entry.partition ?? this.#next(entry.topic!)).append(
+    const offset = (entry.partition ?? nextPartition(entry)).append(
       this.#arrival,
       entry.keyAt,
       key === null ? -1 : key.length,
@@ -207,6 +206,7 @@ export class Ingest {
       return false
     }
     entry.topic = topic
+    entry.turn = this.#destinations.turnOf(topic)
     entry.partitionsCount = topic.partitions.length
     if (route.usesPayload || route.profile !== undefined || route.timestamp !== undefined)
       return true
@@ -259,11 +259,6 @@ export class Ingest {
     return this.#log.topic(topic.name) !== topic || topic.partitions.length !== partitionsCount
   }
 
-  #next(topic: IngestTopic): IngestPartition {
-    this.#turn = (this.#turn + 1) & 0x3fffffff
-    return topic.partitions[this.#turn % topic.partitions.length]!
-  }
-
   /** Everything that is not the same for each message of a topic. */
   #publishOther(
     source: Source,
@@ -280,13 +275,13 @@ export class Ingest {
     }
     const { route } = entry.match!
     const payload = this.#log.kernel.buffer.subarray(payloadAt, payloadAt + payloadLength)
-    this.#turn = (this.#turn + 1) & 0x3fffffff
+    entry.turn.last = (entry.turn.last + 1) & 0x3fffffff
     const message = readMessage(route, {
       values: templateValues(route, this.#fixed(entry, source), payload),
       payload,
       arrival: this.#arrival,
       partitionsCount: entry.topic.partitions.length,
-      turn: this.#turn,
+      turn: entry.turn.last,
     })
     if (message.kind === 'invalid') return this.#bury(entry, message.reason, payload, retain)
     const { topic } = entry
@@ -373,4 +368,9 @@ function setHeaders(entry: RoutedTopic, headers: readonly Buffer[]): void {
   entry.headers = Buffer.concat([...headers, RETAIN_HEADER])
   entry.headersLength = entry.headers.length - RETAIN_HEADER.length
   entry.headersCount = headers.length
+}
+
+function nextPartition({ topic, turn }: RoutedTopic): IngestPartition {
+  turn.last = (turn.last + 1) & 0x3fffffff
+  return topic!.partitions[turn.last % topic!.partitions.length]!
 }

@@ -12,6 +12,11 @@ import type { RouteMatch } from './routes.ts'
 const SETS = 4096
 const WAYS = 4
 
+/** Counts the messages of one Kafka topic that have no key. */
+export interface Turn {
+  last: number
+}
+
 /** One mqttTopic and where its messages go. */
 export class RoutedTopic {
   readonly bytes: Buffer
@@ -24,6 +29,8 @@ export class RoutedTopic {
   /** Why there is a route but no topic. */
   problem: string | undefined
   partitionsCount = 0
+  /** Of the Kafka topic: whose turn it is where no key chooses the partition. */
+  turn: Turn = { last: 0 }
   /** Undefined: chosen per message. */
   partition: IngestPartition | undefined
   /** Everything is known here; otherwise key, headers, value or time come from each payload. */
