@@ -47,6 +47,7 @@ export class Publisher {
   #socket: Socket | undefined
   #isAccepted = false
   #isPaused = false
+  #isSurging = false
   #isClosed = false
   #hadSession = false
   #nextId = 1
@@ -80,6 +81,17 @@ export class Publisher {
     this.#isPaused = false
   }
 
+  /** Keeps the window full from now on, so that whatever comes next comes in the middle of work. */
+  surge(): void {
+    this.#isSurging = true
+    this.#publish(this.#options.window)
+  }
+
+  /** Back to bursts. */
+  calm(): void {
+    this.#isSurging = false
+  }
+
   /** Loses the connection as a bad link does, without a DISCONNECT. */
   drop(): void {
     this.#socket?.destroy()
@@ -91,16 +103,19 @@ export class Publisher {
   }
 
   async #publishOn(): Promise<void> {
-    const { random, window } = this.#options
     while (!this.#isClosed) {
       await delay(TICK_MS)
-      if (this.#isPaused || !this.#isAccepted) continue
-      const room = window - this.#inFlight.size
-      const count = Math.min(room, random.upTo(BURST_MAX))
-      const packets: Buffer[] = []
-      for (let i = 0; i < count; i++) packets.push(this.#newMessage())
-      if (packets.length > 0) this.#socket?.write(Buffer.concat(packets))
+      this.#publish(this.#options.random.upTo(BURST_MAX))
     }
+  }
+
+  /** Sends up to `count` new messages in one write, as the window allows. */
+  #publish(count: number): void {
+    if (this.#isPaused || !this.#isAccepted) return
+    const room = this.#options.window - this.#inFlight.size
+    const packets: Buffer[] = []
+    while (packets.length < Math.min(room, count)) packets.push(this.#newMessage())
+    if (packets.length > 0) this.#socket?.write(Buffer.concat(packets))
   }
 
   #newMessage(): Buffer {
@@ -159,6 +174,7 @@ export class Publisher {
       position += size
     }
     this.#rest = Buffer.from(data.subarray(position))
+    if (this.#isSurging) this.#publish(this.#options.window)
   }
 
   /** Everything unacked goes again, in the order of its first sending. */

@@ -40,6 +40,7 @@ type Target = 'agent' | 'kafka' | 'both'
 const TARGETS: readonly Target[] = ['agent', 'agent', 'agent', 'kafka', 'both']
 const PUBLISHERS_EACH = 5
 const WINDOW = 20
+const SURGE_MS_MAX = 250
 const QUIET_LIMIT_MS = 30_000
 const REPLICATED_LIMIT_MS = 60_000
 const LOG_SHOWN = 6000
@@ -109,7 +110,11 @@ class TortureRun {
     const before = performance.now()
     const target = this.#random.pick(TARGETS)
     await delay(this.#random.between(200, 1000))
-    await this.#strike(target)
+    for (const publisher of this.#publishers) publisher.surge()
+    await delay(this.#random.between(20, SURGE_MS_MAX))
+    await this.#strike(target, () => {
+      for (const publisher of this.#publishers) publisher.calm()
+    })
     this.#dropSome()
     await delay(this.#random.between(200, 800))
     await this.#quiet()
@@ -121,18 +126,19 @@ class TortureRun {
     this.#take(round, target, (performance.now() - before) / 1000)
   }
 
-  /** Kills the target under load and brings it back. */
-  async #strike(target: Target): Promise<void> {
+  /** Kills the target under load, calls `struck`, and brings the target back. */
+  async #strike(target: Target, struck: () => void): Promise<void> {
     const random = this.#random
-    if (target === 'agent') return this.#killAgent()
+    if (target === 'agent') return this.#killAgent(struck)
     if (target === 'kafka') {
       await this.#killKafka()
+      struck()
       await delay(random.between(0, 1500))
       return this.#kafka.start()
     }
     const [pause, kafkaPause] = [random.between(0, 300), random.between(0, 1000)]
     await Promise.all([
-      this.#killAgent(pause),
+      this.#killAgent(struck, pause),
       this.#killKafka()
         .then(() => delay(kafkaPause))
         .then(() => this.#kafka.start()),
@@ -140,8 +146,9 @@ class TortureRun {
   }
 
   /** kill -9, verify what lies on disk, start; one time in three killed again while it recovers. */
-  async #killAgent(pauseMs = 0): Promise<void> {
+  async #killAgent(struck: () => void, pauseMs = 0): Promise<void> {
     await this.#agent.kill()
+    struck()
     this.report.kills.agent++
     await this.#verify('after kill -9')
     await delay(pauseMs)
