@@ -9,6 +9,10 @@ export interface Registration {
 }
 
 export const COMMANDS: Readonly<Record<string, Registration>> = {
+  demo: {
+    summary: 'a 45-second story with faults, and the proof',
+    load: () => import('./demo.ts'),
+  },
   init: {
     summary: 'write a commented tributary.yaml',
     load: () => import('./init.ts'),

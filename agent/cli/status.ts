@@ -69,7 +69,8 @@ async function adminAddress(file: string | undefined, terminal: Terminal): Promi
   return reachable(listener)
 }
 
-async function fetchStatus(address: string): Promise<Status> {
+/** What the agent's admin listener answers. */
+export async function fetchStatus(address: string): Promise<Status> {
   // Loaded here: it takes longer to load than most commands to run.
   const { request } = await import('undici')
   try {
