@@ -22,6 +22,7 @@ import { KafkaListener } from './kafka/server/listener.ts'
 import { Log } from './log/log.ts'
 import { Replicator } from './replication/replicator.ts'
 import { statusParts } from './status-parts.ts'
+import { YoungHeap } from './young-heap.ts'
 
 export interface AgentDeps {
   logger: Logger
@@ -68,6 +69,7 @@ async function open(
 ): Promise<Agent> {
   const { logger, metrics, clock } = deps
   registerProcessMetrics(metrics, VERSION, clock.now)
+  keep(new YoungHeap(clock))
   const log = keep(await openLog(config, deps))
   growTopics(config, log, logger)
   const replicator = config.upstream && (await createReplicator(config, config.upstream, log, deps))

@@ -14,7 +14,6 @@
 import type { Duplex } from 'node:stream'
 import { ACK_PUBACK, ACK_PUBCOMP, ACK_PUBREC, type AckOwner, AckQueue } from './acks.ts'
 import type { BrokerPacket } from './broker-packet.ts'
-import { CarriedBytes } from './carried-bytes.ts'
 import {
   PINGRESP,
   readConnect,
@@ -22,12 +21,10 @@ import {
   subscribeFault,
   unsubscribeFault,
 } from './control-packet.ts'
+import { FrameFlow, type FrameOwner } from './frame-flow.ts'
 import {
   CONNECT,
   DISCONNECT,
-  FrameScanner,
-  frameFault,
-  INCOMPLETE,
   PINGREQ,
   PUBLISH,
   PUBREL,
@@ -39,7 +36,6 @@ import { NO_ROOM, REFUSED, type Source } from './ingest.ts'
 import type { MqttFront } from './mqtt-front.ts'
 import { BACKLOG_MAX, Outbound } from './outbound.ts'
 import type { Qos2Session } from './qos2.ts'
-import { CHUNK, CHUNK_BYTES } from './staging.ts'
 
 type Phase = 'connect' | 'accepting' | 'open' | 'leaving' | 'closed'
 
@@ -61,9 +57,8 @@ const EARLY_PINGRESP_MS = 2_000
 /** A socket that takes nothing for this long is given up. */
 const STUCK_MS = 5_000
 const UNREAD_ACKS_MS = 60_000
-const NOTHING = Buffer.alloc(0)
 
-export class Connection implements Source, AckOwner {
+export class Connection implements Source, AckOwner, FrameOwner {
   readonly number: number
   /** For log lines. */
   readonly peer: string
@@ -72,25 +67,18 @@ export class Connection implements Source, AckOwner {
   username: string | undefined
   readonly #front: MqttFront
   readonly #socket: Duplex
-  readonly #scanner: FrameScanner
-  readonly #carried: CarriedBytes
+  readonly #flow: FrameFlow
   readonly #outbound: Outbound
   readonly #acks: AckQueue
   #duplex: FrontDuplex | undefined
   #session: Qos2Session | undefined
   #phase: Phase = 'connect'
   #clean = true
-  #waits = 0
-  /** Bytes without which the carried frame stays incomplete. */
-  #needed = 0
-  #hasConnack = false
   #hasFin = false
   #hasSkipped = false
   #keepAliveMs = 0
-  /** Monotonic: of the phase, of the last bytes, of the pause, of the last unasked PINGRESP. */
+  /** Monotonic: of the phase, of the last unasked PINGRESP. */
   #since: number
-  #seenAt: number
-  #pausedAt = 0
   #pingedAt = 0
 
   constructor(front: MqttFront, socket: Duplex, number: number, peer: string, isLoopback: boolean) {
@@ -99,136 +87,72 @@ export class Connection implements Source, AckOwner {
     this.number = number
     this.peer = peer
     this.isLoopback = isLoopback
-    this.#scanner = new FrameScanner(front.maxPacketSize)
-    this.#carried = new CarriedBytes(front.carriedBudget)
-    this.#outbound = new Outbound(socket, front.outboundBudget, () => front.clock.monotonic())
+    this.#flow = new FrameFlow(front, socket, this)
+    this.#outbound = new Outbound(socket, front, () => {
+      return !this.#clean && front.hasSession(this.clientId)
+    })
     this.#acks = new AckQueue(front.acks, socket, this)
     this.#since = front.clock.monotonic()
-    this.#seenAt = this.#since
-    socket.on('data', (chunk: Buffer) => this.#received(chunk))
     socket.on('end', () => {
       this.#hasFin = true
       this.#endWhenDone()
     })
-    socket.on('drain', () => this.#resume(WAITS_SOCKET))
+    socket.on('drain', () => this.#flow.resume(WAITS_SOCKET))
     socket.on('error', () => {})
     socket.on('close', () => this.#closed())
   }
 
-  get isOpen(): boolean {
-    return this.#phase === 'open'
-  }
-
   // ---- from the socket
 
-  #received(chunk: Buffer): void {
-    if (this.#phase === 'leaving' || this.#phase === 'closed') return
-    this.#seenAt = this.#front.clock.monotonic()
-    const isShort = this.#carried.length + chunk.length < this.#needed
-    if (this.#waits !== 0 || isShort) {
-      if (!this.#carried.keep(chunk, 0, chunk.length)) this.#refuseCarried()
-      return
-    }
-    this.#handle(chunk)
+  takeFrame(type: number, position: number): boolean {
+    if (type === PUBLISH) return this.#publish(this.#front.kernel.u8, position)
+    this.#control(type, position)
+    return true
   }
 
-  /** Handles the carried bytes and the chunk behind them as far as nothing has to be waited for. */
-  #handle(chunk: Buffer): void {
-    const { ingest, kernel } = this.#front
-    const carried = this.#carried
-    let from = 0
-    let isClipped = false
-    do {
-      const before = Math.min(carried.length, CHUNK_BYTES)
-      isClipped = before < carried.length
-      const take = isClipped ? 0 : Math.min(chunk.length - from, CHUNK_BYTES - before)
-      if (before > 0) carried.copyTo(kernel.u8, CHUNK, before)
-      chunk.copy(kernel.buffer, CHUNK + before, from, from + take)
-      ingest.beginChunk()
-      const used = this.#scan(CHUNK, CHUNK + before + take) - CHUNK
-      ingest.endChunk()
-      if (this.#phase === 'leaving' || this.#phase === 'closed') return
-      carried.skip(Math.min(used, before))
-      const rest = from + Math.max(0, used - before)
-      from += take
-      if (!carried.keep(chunk, rest, from)) {
-        this.#refuseCarried()
-        return
-      }
-    } while (this.#waits === 0 && (from < chunk.length || isClipped))
-    if (carried.keep(chunk, from, chunk.length)) this.#afterChunk()
-    else this.#refuseCarried()
-  }
-
-  #afterChunk(): void {
+  tookChunk(): void {
     const { log, fanOut } = this.#front
     if (!this.#acks.isEmpty) this.#acks.release(log.durableCommit)
     if (fanOut.waiting > 0) fanOut.settle(log.durableCommit)
-    if (this.#socket.writableLength > ACK_BACKLOG_MAX) this.#wait(WAITS_SOCKET)
+    if (this.#socket.writableLength > ACK_BACKLOG_MAX) this.#flow.wait(WAITS_SOCKET)
     this.#endWhenDone()
-  }
-
-  /** Handles whole frames in [position, end); returns where it stopped. */
-  #scan(start: number, end: number): number {
-    const { u8 } = this.#front.kernel
-    const scanner = this.#scanner
-    let position = start
-    this.#needed = 0
-    this.#acks.seen = this.#seenAt
-    while (position < end && this.#waits === 0) {
-      const type = scanner.next(u8, position, end, this.#phase !== 'connect')
-      if (type === INCOMPLETE) {
-        this.#needed = scanner.needed
-        return position
-      }
-      if (type < 0) {
-        this.#refuse(frameFault(type))
-        return end
-      }
-      if (type === PUBLISH) {
-        if (!this.#publish(u8, position)) return position
-      } else {
-        this.#control(type, position)
-      }
-      if (this.#phase === 'leaving') return end
-      position = scanner.frameEnd
-    }
-    return position
   }
 
   /** False when the message has to wait: its bytes are not used. */
   #publish(u8: Uint8Array, position: number): boolean {
     const front = this.#front
-    const { bodyStart, frameEnd } = this.#scanner
+    const { bodyStart, frameEnd } = this.#flow.scanner
     const flags = u8[position]!
     const qos = (flags >> 1) & 3
     const topicAt = bodyStart + 2
     const topicLength = (u8[bodyStart]! << 8) | u8[bodyStart + 1]!
     const idAt = topicAt + topicLength
     const payloadAt = qos === 0 ? idAt : idAt + 2
-    if (frameEnd < topicAt || payloadAt > frameEnd) return this.#refuse('a PUBLISH cut short')
+    if (frameEnd < topicAt || payloadAt > frameEnd) return this.refuseFrame('a PUBLISH cut short')
     const packetId = qos === 0 ? 0 : (u8[idAt]! << 8) | u8[idAt + 1]!
-    if (qos > 0 && packetId === 0) return this.#refuse('packet id 0')
+    if (qos > 0 && packetId === 0) return this.refuseFrame('packet id 0')
     const session = this.#session!
     if (qos === 2) {
       const held = session.commitOf(packetId)
       if (held !== undefined) {
+        this.#acks.seen = this.#flow.seenAt
         this.#acks.push(ACK_PUBREC, packetId, held, 0)
         return true
       }
-      if (!session.hasRoom) return this.#refuse('too many QoS 2 messages without PUBREL')
+      if (!session.hasRoom) return this.refuseFrame('too many QoS 2 messages without PUBREL')
     }
     const retain = (flags & 1) === 1
     const payloadLength = frameEnd - payloadAt
     const { ingest } = front
     const appended = ingest.publish(this, topicAt, topicLength, payloadAt, payloadLength, retain)
-    if (appended === REFUSED) return this.#refuse(ingest.fault)
+    if (appended === REFUSED) return this.refuseFrame(ingest.fault)
     if (appended === NO_ROOM) {
       if (qos === 0 && front.isOutOfRoom()) {
         front.dropped.add()
         return true
       }
-      this.#wait(WAITS_ROOM)
+      this.#flow.wait(WAITS_ROOM)
+      front.waitForRoom(this)
       return false
     }
     const commit = qos === 2 ? session.hold(packetId, appended) : appended
@@ -240,15 +164,16 @@ export class Connection implements Source, AckOwner {
       front.fanOut.add({ topic: mqttTopic, payload, qos, retain, clientId: this.clientId }, commit)
     }
     const size = frameEnd - position
+    this.#acks.seen = this.#flow.seenAt
     if (qos === 0) this.#acks.hold(commit, size)
     else this.#acks.push(qos === 1 ? ACK_PUBACK : ACK_PUBREC, packetId, commit, size)
-    if (this.#acks.windowBytes > front.windowBytes) this.#wait(WAITS_WINDOW)
+    if (this.#acks.windowBytes > front.windowBytes) this.#flow.wait(WAITS_WINDOW)
     return true
   }
 
   #control(type: number, position: number): void {
     const { buffer, u8 } = this.#front.kernel
-    const { bodyStart, frameEnd } = this.#scanner
+    const { bodyStart, frameEnd } = this.#flow.scanner
     switch (type) {
       case CONNECT:
         this.#connect(position)
@@ -261,10 +186,10 @@ export class Connection implements Source, AckOwner {
         const judge = type === SUBSCRIBE ? subscribeFault : unsubscribeFault
         const fault = judge(buffer, bodyStart, frameEnd)
         if (fault === undefined) {
-          this.#wait(WAITS_SUBACK)
+          this.#flow.wait(WAITS_SUBACK)
           this.#forward(position)
         } else {
-          this.#refuse(fault)
+          this.refuseFrame(fault)
         }
         return
       }
@@ -281,21 +206,22 @@ export class Connection implements Source, AckOwner {
   #acknowledge(type: number, position: number, packetId: number): void {
     if (type === PUBREL && packetId > 0) {
       const commit = this.#session!.release(packetId)
+      this.#acks.seen = this.#flow.seenAt
       this.#acks.push(ACK_PUBCOMP, packetId, commit, 0)
       return
     }
     const fault = packetId === 0 ? 'packet id 0' : this.#outbound.ackFault(type, packetId)
     if (fault === undefined) this.#forward(position)
-    else this.#refuse(fault)
+    else this.refuseFrame(fault)
   }
 
   #connect(position: number): void {
     const front = this.#front
     const { buffer } = front.kernel
-    const { bodyStart, frameEnd } = this.#scanner
+    const { bodyStart, frameEnd } = this.#flow.scanner
     const connect = readConnect(buffer, bodyStart, frameEnd)
     if (connect.kind === 'malformed') {
-      this.#refuse(connect.reason)
+      this.refuseFrame(connect.reason)
       return
     }
     this.clientId = connect.clientId
@@ -311,7 +237,8 @@ export class Connection implements Source, AckOwner {
     // aedes' own keep alive runs on the wall clock's timers and does not see our packets.
     buffer.writeUInt16BE(0, connect.keepAlivePosition)
     this.#phase = 'accepting'
-    this.#wait(WAITS_CONNACK)
+    this.#flow.isConnected = true
+    this.#flow.wait(WAITS_CONNACK)
     this.#duplex = new FrontDuplex(this, BACKLOG_MAX + front.maxPacketSize)
     front.broker.handle(this.#duplex)
     this.#duplex.push(Buffer.from(buffer.subarray(position, frameEnd)))
@@ -319,38 +246,20 @@ export class Connection implements Source, AckOwner {
 
   #forward(position: number): void {
     const { u8 } = this.#front.kernel
-    const frame = Buffer.from(u8.subarray(position, this.#scanner.frameEnd))
-    if (this.#duplex?.push(frame) === false) this.#wait(WAITS_FRONT)
+    const frame = Buffer.from(u8.subarray(position, this.#flow.scanner.frameEnd))
+    if (this.#duplex?.push(frame) === false) this.#flow.wait(WAITS_FRONT)
   }
 
   // ---- waiting
 
-  #wait(reason: number): void {
-    if (this.#waits === 0) {
-      this.#pausedAt = this.#front.clock.monotonic()
-      this.#socket.pause()
-    }
-    this.#waits |= reason
-    if (reason === WAITS_ROOM) this.#front.waitForRoom(this)
-  }
-
-  #resume(reason: number): void {
-    if ((this.#waits & reason) === 0) return
-    this.#waits &= ~reason
-    if (this.#waits !== 0 || this.#phase === 'leaving' || this.#phase === 'closed') return
-    this.#seenAt = this.#front.clock.monotonic()
-    this.#handle(NOTHING)
-    if (this.#waits === 0) this.#socket.resume()
-  }
-
   /** The log has room again, or QoS 0 is to be dropped from now on. */
   roomMade(): void {
-    this.#resume(WAITS_ROOM)
+    this.#flow.resume(WAITS_ROOM)
   }
 
   /** Acks of ours left, or bytes became durable. */
   settled(): void {
-    if (this.#acks.windowBytes <= this.#front.windowBytes / 2) this.#resume(WAITS_WINDOW)
+    if (this.#acks.windowBytes <= this.#front.windowBytes / 2) this.#flow.resume(WAITS_WINDOW)
     this.#endWhenDone()
   }
 
@@ -358,7 +267,7 @@ export class Connection implements Source, AckOwner {
     if (!this.#hasFin) return
     if (this.#phase === 'connect') {
       this.#socket.destroy()
-    } else if (this.#phase === 'open' && this.#waits === 0 && this.#acks.isEmpty) {
+    } else if (this.#phase === 'open' && this.#flow.waits === 0 && this.#acks.isEmpty) {
       this.#duplex?.push(null)
       this.#leave()
     }
@@ -375,34 +284,22 @@ export class Connection implements Source, AckOwner {
     this.#session = front.heldIds.open(clientId, this.#clean)
     if (!this.#clean) front.broker.persistence.beginSession(clientId)
     front.opened(this)
-    this.#resume(WAITS_CONNACK)
+    this.#flow.resume(WAITS_CONNACK)
   }
 
   /** SUBACK or UNSUBACK has been written. */
   subscribed(): void {
-    this.#resume(WAITS_SUBACK)
+    this.#flow.resume(WAITS_SUBACK)
   }
 
   frontReads(): void {
-    this.#resume(WAITS_FRONT)
+    this.#flow.resume(WAITS_FRONT)
   }
 
   /** Whole packets of aedes for the client. */
   sendPackets(packets: Buffer, done: () => void): void {
-    if (this.#phase === 'closed') {
-      done()
-      return
-    }
-    let bytes = packets
-    if (!this.#hasConnack) {
-      this.#hasConnack = true
-      // aedes says "session present" for "has subscriptions" only.
-      if (bytes[0] === 0x20 && bytes[3] === 0) {
-        bytes = Buffer.from(bytes)
-        bytes[2] = !this.#clean && this.#front.hasSession(this.clientId) ? 1 : 0
-      }
-    }
-    this.#outbound.send(bytes, done)
+    if (this.#phase === 'closed') done()
+    else this.#outbound.send(packets, done)
   }
 
   /** Whether a live message may be written now; retained and queued ones wait for themselves. */
@@ -431,22 +328,18 @@ export class Connection implements Source, AckOwner {
     if (this.#phase === 'leaving' || this.#phase === 'closed') return
     this.#phase = 'leaving'
     this.#since = this.#front.clock.monotonic()
-    this.#carried.release()
+    this.#flow.stop()
     if (this.#duplex === undefined) this.frontEnded()
     else this.#socket.resume()
   }
 
   /** The peer broke the protocol. Always false, for the callers' convenience. */
-  #refuse(reason: string): false {
+  refuseFrame(reason: string): false {
     this.#front.refused(this, reason)
     this.#phase = 'leaving'
-    this.#carried.release()
+    this.#flow.stop()
     this.#socket.destroy()
     return false
-  }
-
-  #refuseCarried(): void {
-    this.#refuse('too many half-received packets at once')
   }
 
   /** Ends the connection from our side; its will is published. */
@@ -457,7 +350,7 @@ export class Connection implements Source, AckOwner {
 
   /** The agent stops taking messages; acks that are owed still leave. */
   stopReading(): void {
-    this.#wait(WAITS_END)
+    this.#flow.wait(WAITS_END)
   }
 
   end(): void {
@@ -468,7 +361,7 @@ export class Connection implements Source, AckOwner {
     if (this.#phase === 'closed') return
     this.#phase = 'closed'
     this.#acks.discard()
-    this.#carried.release()
+    this.#flow.stop()
     this.#outbound.release()
     if (this.#session !== undefined) this.#front.heldIds.close(this.#session)
     this.#front.closed(this)
@@ -486,8 +379,8 @@ export class Connection implements Source, AckOwner {
       this.destroy('does not read what it subscribed to')
     } else if (this.#hasSkipped && backlog === 0) {
       this.destroy('read too slowly; it gets what it missed when it connects again')
-    } else if (this.#waits === 0) {
-      const isLate = this.#keepAliveMs > 0 && now - this.#seenAt > this.#keepAliveMs
+    } else if (this.#flow.waits === 0) {
+      const isLate = this.#keepAliveMs > 0 && now - this.#flow.seenAt > this.#keepAliveMs
       if (isLate) this.destroy('was silent for longer than its keep alive')
     } else {
       this.#sweepPaused(now)
@@ -495,11 +388,11 @@ export class Connection implements Source, AckOwner {
   }
 
   #sweepPaused(now: number): void {
-    if ((this.#waits & WAITS_SOCKET) !== 0) {
-      if (now - this.#pausedAt > UNREAD_ACKS_MS) this.destroy('does not read its acks')
+    if ((this.#flow.waits & WAITS_SOCKET) !== 0) {
+      if (now - this.#flow.pausedAt > UNREAD_ACKS_MS) this.destroy('does not read its acks')
       return
     }
-    const since = Math.max(this.#pausedAt, this.#pingedAt)
+    const since = Math.max(this.#flow.pausedAt, this.#pingedAt)
     if (this.#keepAliveMs === 0 || now - since < EARLY_PINGRESP_MS) return
     this.#pingedAt = now
     this.#socket.write(PINGRESP)

@@ -1,10 +1,14 @@
 // What aedes sends to one client: counted until the socket has taken it, so that a client that does
 // not read costs a bounded amount of memory and nobody else waits for it.
 //
-// Also which QoS each delivery on its way has: aedes would answer a PUBREC for a QoS 1 message.
+// Also which QoS each delivery on its way has (aedes would answer a PUBREC for a QoS 1 message), and
+// the session-present bit of the CONNACK, where aedes says only "has subscriptions".
 
 import type { Duplex } from 'node:stream'
+import type { Clock } from '../base/clock.ts'
 import { PUBACK, PUBLISH, PUBREC } from './frame-scanner.ts'
+
+const CONNACK = 0x20
 
 /** Above this live messages are skipped, and aedes is told to wait with what it streams. */
 export const BACKLOG_MAX = 262_144
@@ -19,23 +23,31 @@ export class OutboundBudget {
   }
 }
 
+export interface OutboundOptions {
+  clock: Clock
+  outboundBudget: OutboundBudget
+}
+
 export class Outbound {
   readonly #socket: Duplex
   readonly #budget: OutboundBudget
-  readonly #now: () => number
+  readonly #clock: Clock
+  readonly #hasSession: () => boolean
   /** Packet id → QoS of deliveries that are not acknowledged. */
   readonly #deliveries = new Map<number, number>()
   #waiting: (() => void) | undefined
+  #hasConnack = false
   /** Bytes the socket has not taken. */
   backlog = 0
   /** When the socket last took some. */
   movedAt: number
 
-  constructor(socket: Duplex, budget: OutboundBudget, now: () => number) {
+  constructor(socket: Duplex, shared: OutboundOptions, hasSession: () => boolean) {
     this.#socket = socket
-    this.#budget = budget
-    this.#now = now
-    this.movedAt = now()
+    this.#budget = shared.outboundBudget
+    this.#clock = shared.clock
+    this.#hasSession = hasSession
+    this.movedAt = shared.clock.monotonic()
   }
 
   get isOver(): boolean {
@@ -44,9 +56,10 @@ export class Outbound {
   }
 
   /** Writes whole packets; `done` is called when more may come. */
-  send(packets: Buffer, done: () => void): void {
+  send(given: Buffer, done: () => void): void {
+    const packets = this.#hasConnack ? given : this.#withSession(given)
     this.#note(packets)
-    if (this.backlog === 0) this.movedAt = this.#now()
+    if (this.backlog === 0) this.movedAt = this.#clock.monotonic()
     this.backlog += packets.length
     this.#budget.used += packets.length
     this.#socket.write(packets, () => this.#taken(packets.length))
@@ -75,11 +88,20 @@ export class Outbound {
     const taken = Math.min(size, this.backlog)
     this.backlog -= taken
     this.#budget.used -= taken
-    this.movedAt = this.#now()
+    this.movedAt = this.#clock.monotonic()
     if (this.#waiting === undefined || this.isOver) return
     const done = this.#waiting
     this.#waiting = undefined
     done()
+  }
+
+  /** The first packet is the CONNACK. */
+  #withSession(packets: Buffer): Buffer {
+    this.#hasConnack = true
+    if (packets[0] !== CONNACK || packets[3] !== 0) return packets
+    const own = Buffer.from(packets)
+    own[2] = this.#hasSession() ? 1 : 0
+    return own
   }
 
   #note(packets: Buffer): void {

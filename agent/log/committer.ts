@@ -3,8 +3,8 @@
 //
 // - One commit is in flight at a time. `openCommit` is the number of the next one: what is appended
 //   or put in state now is durable when `durableCommit` has reached it.
-// - A commit starts at once when none is in flight; after one during which more arrived it gathers
-//   for a fraction of the recent write time, or paces itself (`commitIntervalMs`).
+// - A commit starts at once when none is in flight and none has just been: small ones that follow
+//   each other are paced (`commitIntervalMs`).
 // - A commit larger than a frame takes several; recovery applies all of them or none.
 // - When the journal fails even in a fresh file, nothing is acked any more: `failure` stays set.
 
@@ -28,8 +28,15 @@ import type { Tail } from './tail.ts'
 
 /** Appends wait for the next commit above this, so that a commit fits one frame as a rule. */
 export const OPEN_BYTES_MAX = 1_179_648
-/** The share of the recent write time for which a burst is gathered: above it bursts wait twice. */
-const GATHER_SHARE = 0.1
+/**
+ * Auto pacing. A commit costs the processor as much as ten messages and the disk at least a page, so
+ * when small ones follow each other without a break they are kept this far apart. Publishers that
+ * wait for their ack before they go on must not wait for more: when nothing new has come for a
+ * timer tick, the commit starts.
+ */
+const PACE_MS = 5
+const PACE_TICK_MS = 1
+const SMALL_COMMIT_APPENDS = 16
 
 export interface CommitterOptions {
   kernel: Kernel
@@ -67,6 +74,9 @@ export class Committer {
   #lastStart = 0
   #recentWriteMs = 0
   #carryPending = false
+  /** Appends since the last commit began, and in it. */
+  #openAppends = 0
+  #lastAppends = 0
   openCommit = 1
   durableCommit = 0
   /** Record and state bytes waiting for the next commit. */
@@ -93,6 +103,7 @@ export class Committer {
   /** Records of `partition` are in its tails and not yet in a commit. */
   appended(partition: PartitionLog, bytes: number): void {
     this.openBytes += bytes
+    this.#openAppends++
     if (!partition.dirty) {
       partition.dirty = true
       this.#dirty.push(partition)
@@ -155,8 +166,8 @@ export class Committer {
 
   async #run(): Promise<void> {
     const { clock } = this.#options
-    while (this.#hasWork && this.failure === undefined) {
-      await this.#gather()
+    for (let isFirst = true; this.#hasWork && this.failure === undefined; isFirst = false) {
+      await this.#gather(isFirst)
       const journal = this.#journal
       assert(journal !== undefined, 'a commit runs on an open journal')
       if (!journal.hasRoomFor(this.#pendingBytes())) {
@@ -181,13 +192,21 @@ export class Committer {
     return Math.min(bytes + 4096, FRAME_PAYLOAD_BYTES_MAX)
   }
 
-  async #gather(): Promise<void> {
+  async #gather(isFirst: boolean): Promise<void> {
     const { clock, commitIntervalMs } = this.#options
-    if (this.#lastStart === 0) return
-    const least =
-      commitIntervalMs === 'auto' ? this.#recentWriteMs * GATHER_SHARE : commitIntervalMs
-    const wait = this.#lastStart + least - clock.monotonic()
-    if (wait >= 1) await new Promise<void>((resolve) => void clock.after(wait, resolve))
+    const pause = (ms: number) => new Promise<void>((resolve) => void clock.after(ms, resolve))
+    if (commitIntervalMs !== 'auto') {
+      const wait = this.#lastStart + commitIntervalMs - clock.monotonic()
+      if (this.#lastStart > 0 && wait >= 1) await pause(wait)
+      return
+    }
+    if (isFirst || this.#lastAppends >= SMALL_COMMIT_APPENDS) return
+    let seen = -1
+    while (seen !== this.#openAppends && clock.monotonic() < this.#lastStart + PACE_MS) {
+      seen = this.#openAppends
+      if (seen >= SMALL_COMMIT_APPENDS) return
+      await pause(PACE_TICK_MS)
+    }
   }
 
   async #commit(journal: Journal): Promise<void> {
@@ -198,6 +217,8 @@ export class Committer {
     this.#state = []
     this.#dirty = []
     this.openBytes = 0
+    this.#lastAppends = this.#openAppends
+    this.#openAppends = 0
     this.#hasWork = false
     for (const entry of this.#riding) state.push(entry)
     this.#riding.clear()

@@ -4,9 +4,14 @@
 //   1. identity   cluster id and topic id are those of the cursor, or there is no cursor yet
 //   2. L          log end of the leader's current epoch, read until two reads apart agree: requests
 //                 of a connection that died may still land after the first read
-//   3. judgement  acked ≤ L ≤ local durable end, and the records below L are ours
+//   3. judgement  acked ≤ L ≤ local durable end
 //   4. ack        what lies below L is never sent again: it counts as acked once the high watermark
 //                 has reached L
+//   5. proof      the records below L are ours; asked last, for no consumer sees beyond the high
+//                 watermark
+//
+// Every question goes over the connection that the batches will take: it stands behind whatever that
+// connection still has to do, and a connection that ends takes the answers' worth with it.
 //
 // OffsetForLeaderEpoch rather than ListOffsets: right after an election the latter answers
 // OFFSET_NOT_AVAILABLE, and it tells only the high watermark.
@@ -14,16 +19,17 @@
 import type { Codecs } from '../../wasm/codecs.ts'
 import { type Clock, sleep } from '../base/clock.ts'
 import { AgentError } from '../base/errors.ts'
-import type { Cluster, Leader, TopicMetadata } from '../kafka/client/cluster.ts'
+import type { Cluster } from '../kafka/client/cluster.ts'
 import { refusedBy } from '../kafka/client/kafka-fault.ts'
+import { errorName } from '../kafka/protocol/error-codes.ts'
 import * as listOffsets from '../kafka/protocol/messages/02-list-offsets.ts'
 import * as offsetForLeaderEpoch from '../kafka/protocol/messages/23-offset-for-leader-epoch.ts'
 import type { PartitionLog } from '../log/partition-log.ts'
 import type { Cursor } from './cursor.ts'
-import { proveTail } from './tail-proof.ts'
+import { type MirrorLeader, proveTail } from './tail-proof.ts'
 
 export type HandshakeOutcome =
-  | { kind: 'continue'; offset: number; leader: Leader; cursor: Cursor }
+  | { kind: 'continue'; leader: MirrorLeader; cursor: Cursor }
   /** This partition cannot go on without an operator. */
   | { kind: 'frozen'; reason: string }
 
@@ -32,8 +38,9 @@ export interface HandshakeOptions {
   clock: Clock
   codecs: Codecs
   log: PartitionLog
-  topic: TopicMetadata
   cursor: Cursor | undefined
+  /** End of what this process has sent there: up to here, what is found there may well be ours. */
+  sentOffset: number
   isClosed: () => boolean
 }
 
@@ -44,61 +51,90 @@ const HIGH_WATERMARK_POLLS = 400
 /** Below the end this many records are compared when nothing is known of the mirror yet. */
 const PROOF_RECORDS = 1000
 
-/** Faults: UPSTREAM_* (try again), CLOSED. */
+/** Faults: UPSTREAM_* (some pass), CLOSED. */
 export async function shakeHands(options: HandshakeOptions): Promise<HandshakeOutcome> {
-  const { cluster, log, topic, cursor } = options
-  const { name } = log
-  const clusterId = cluster.clusterId ?? ''
-  if (cursor !== undefined && cursor.clusterId !== clusterId) {
-    const reason = `${name}: the upstream is another cluster (${clusterId}, before ${cursor.clusterId}) → point upstream.bootstrapServers back, or give this gateway a new store`
-    return { kind: 'frozen', reason }
+  const { cluster, log, cursor } = options
+  const topic = await cluster.topic(log.topic.name, 0)
+  if (topic === undefined) {
+    throw new AgentError(
+      'UPSTREAM_RETRY',
+      `${cluster.name}: ${log.topic.name} is not there any more`,
+    )
   }
-  if (cursor !== undefined && cursor.topicId !== topic.topicId) {
-    const reason = `${name}: the topic was deleted and made again upstream (id ${topic.topicId}, before ${cursor.topicId}); ${cursor.acked} records were there → replication remirror`
-    return { kind: 'frozen', reason }
-  }
-  const leader = await cluster.leaderOf(topic.name ?? log.topic.name, log.partition)
-  const end = await stableEnd(options, leader)
-  const verdict = await judge(options, leader, end)
-  if (verdict !== undefined) return { kind: 'frozen', reason: verdict }
-  await highWatermarkAt(options, leader, end)
   const { topicId } = topic
+  const clusterId = cluster.clusterId ?? ''
+  const stranger = cursor && strangeness(log.name, cursor, clusterId, topicId)
+  if (stranger !== undefined) return { kind: 'frozen', reason: stranger }
+  const leader = await connectToLeader(options)
+  const end = await stableEnd(options, leader)
+  const misfit = judgeEnd(options, end)
+  if (misfit !== undefined) return { kind: 'frozen', reason: misfit }
+  await highWatermarkAt(options, leader, end)
+  const doubt = await judgeTail(options, { leader, topicId, end })
+  if (doubt !== undefined) return { kind: 'frozen', reason: doubt }
   const { leaderEpoch } = leader
-  const next: Cursor = { clusterId, topicId, leaderEpoch, acked: end }
-  return { kind: 'continue', offset: end, leader, cursor: next }
+  return { kind: 'continue', leader, cursor: { clusterId, topicId, leaderEpoch, acked: end } }
 }
 
-/** Undefined when all is well, else why not and what to do. */
-async function judge(
-  { log, cursor, cluster, codecs, topic }: HandshakeOptions,
-  leader: Leader,
-  end: number,
-): Promise<string | undefined> {
-  const { name, highWatermark } = log
-  const acked = cursor?.acked ?? 0
-  if (end > highWatermark) {
-    const count = end.toLocaleString('en-US')
-    return highWatermark === 0
-      ? `${name} already has ${count} records and this store is empty. New card? tributary replication adopt. Second gateway with this name? change gateway:`
-      : `${name} has ${count} records upstream, this store knows ${highWatermark.toLocaleString('en-US')}: somebody else wrote there, or this is an old copy of the store → stop the other writer, then replication remirror`
+/** Why this is not the mirror that the cursor is about; undefined when it is. */
+function strangeness(
+  name: string,
+  cursor: Cursor,
+  clusterId: string,
+  topicId: string,
+): string | undefined {
+  if (cursor.clusterId !== clusterId) {
+    return `${name}: the upstream is another cluster (${clusterId}, before ${cursor.clusterId}) → point upstream.bootstrapServers back, or give this gateway a new store`
   }
-  if (end < acked) {
-    return `${name}: the upstream lost its tail: it ends at ${end}, ${acked} were acked → replication remirror`
-  }
-  if (end === 0) return undefined
-  const from = Math.min(end - 1, Math.max(acked, end - PROOF_RECORDS))
-  const proof = await proveTail({ cluster, codecs, log, topicId: topic.topicId, leader }, from, end)
-  if (proof.kind === 'different') {
-    return `${name}: someone else wrote offset ${proof.offset} → stop the other writer, then replication remirror`
-  }
-  // Without local records there is no proof; a cursor that says the same is one.
-  if (proof.kind === 'unproven' && end !== acked) {
-    return `${name}: nothing proves that the ${end} records upstream are ours (${proof.reason}) → replication adopt`
+  if (cursor.topicId !== topicId) {
+    return `${name}: the topic was deleted and made again upstream (id ${topicId}, before ${cursor.topicId}); ${cursor.acked} records were there → replication remirror`
   }
   return undefined
 }
 
-async function stableEnd(options: HandshakeOptions, leader: Leader): Promise<number> {
+async function connectToLeader({ cluster, log }: HandshakeOptions): Promise<MirrorLeader> {
+  const { nodeId, leaderEpoch } = await cluster.leaderOf(log.topic.name, log.partition)
+  return { connection: await cluster.connectionTo(nodeId), leaderEpoch }
+}
+
+/** Undefined when sending may go on at `end`, else why not and what to do. */
+function judgeEnd({ log, cursor }: HandshakeOptions, end: number): string | undefined {
+  const { name, highWatermark } = log
+  const acked = cursor?.acked ?? 0
+  if (end < acked) {
+    return `${name}: the upstream lost its tail: it ends at ${end}, ${acked} were acked → replication remirror`
+  }
+  if (end <= highWatermark) return undefined
+  if (acked === 0) return newStore(log, end)
+  return `${name} has ${counted(end)} records upstream, this store knows ${counted(highWatermark)}: somebody else wrote there, or this is an old copy of the store → stop the other writer, then replication remirror`
+}
+
+/** A store that has replicated nothing yet, before a mirror that is not empty. */
+function newStore({ name, highWatermark }: PartitionLog, end: number): string {
+  const store = highWatermark === 0 ? 'is empty' : `has ${counted(highWatermark)} others`
+  return `${name} already has ${counted(end)} records and this store ${store}. New card? tributary replication adopt. Second gateway with this name? change gateway:`
+}
+
+async function judgeTail(
+  options: HandshakeOptions,
+  { leader, topicId, end }: { leader: MirrorLeader; topicId: string; end: number },
+): Promise<string | undefined> {
+  const { log, cursor, codecs, sentOffset } = options
+  if (end === 0) return undefined
+  const acked = cursor?.acked ?? 0
+  const from = Math.min(end - 1, Math.max(acked, end - PROOF_RECORDS))
+  const proof = await proveTail({ codecs, log, topicId, leader }, from, end)
+  if (proof.kind === 'same') return undefined
+  if (proof.kind === 'different') {
+    if (acked === 0 && sentOffset === 0) return newStore(log, end)
+    return `${log.name}: someone else wrote offset ${proof.offset} → stop the other writer, then replication remirror`
+  }
+  // No proof either way: what was acked, or sent a moment ago, is believed.
+  if (end === acked || end <= sentOffset) return undefined
+  return `${log.name}: nothing proves that the ${counted(end)} records upstream are ours (${proof.reason}) → replication adopt`
+}
+
+async function stableEnd(options: HandshakeOptions, leader: MirrorLeader): Promise<number> {
   let before = await readEnd(options, leader)
   for (let reads = 0; reads < READS_MAX; reads++) {
     await pause(options, READ_APART_MS)
@@ -112,40 +148,43 @@ async function stableEnd(options: HandshakeOptions, leader: Leader): Promise<num
   )
 }
 
-async function readEnd({ cluster, log }: HandshakeOptions, leader: Leader): Promise<number> {
-  const { leaderEpoch } = leader
+async function readEnd(
+  { cluster, log }: HandshakeOptions,
+  { connection, leaderEpoch }: MirrorLeader,
+): Promise<number> {
   const partition = { partition: log.partition, currentLeaderEpoch: leaderEpoch, leaderEpoch }
-  const answer = await cluster.sendToNode(leader.nodeId, offsetForLeaderEpoch, {
+  const answer = await connection.send(offsetForLeaderEpoch, {
     topics: [{ topic: log.topic.name, partitions: [partition] }],
   })
   const found = answer.topics[0]?.partitions[0]
   const code = found?.errorCode ?? -1
-  if (found === undefined || code !== 0 || found.endOffset < 0) {
-    cluster.distrust(log.topic.name, code)
-    throw refusedBy(cluster.name, `OffsetForLeaderEpoch ${log.name}`, code)
-  }
-  return found.endOffset
+  if (found !== undefined && code === 0 && found.endOffset >= 0) return found.endOffset
+  cluster.distrust(log.topic.name, code)
+  throw refusedBy(cluster.name, `OffsetForLeaderEpoch ${log.name}`, code)
 }
+
+/** Right after an election these pass by themselves. */
+const HIGH_WATERMARK_LATER = ['OFFSET_NOT_AVAILABLE', 'LEADER_NOT_AVAILABLE']
 
 async function highWatermarkAt(
   options: HandshakeOptions,
-  leader: Leader,
+  { connection, leaderEpoch }: MirrorLeader,
   end: number,
 ): Promise<void> {
   const { cluster, log } = options
+  const { LATEST_TIMESTAMP: timestamp } = listOffsets
+  const { partition: partitionIndex } = log
+  const asked = { partitionIndex, currentLeaderEpoch: leaderEpoch, timestamp }
   for (let polls = 0; polls < HIGH_WATERMARK_POLLS; polls++) {
-    const partition = {
-      partitionIndex: log.partition,
-      currentLeaderEpoch: leader.leaderEpoch,
-      timestamp: listOffsets.LATEST_TIMESTAMP,
-    }
-    const answer = await cluster.sendToNode(leader.nodeId, listOffsets, {
-      topics: [{ name: log.topic.name, partitions: [partition] }],
+    const answer = await connection.send(listOffsets, {
+      topics: [{ name: log.topic.name, partitions: [asked] }],
     })
     const found = answer.topics[0]?.partitions[0]
-    if (found?.errorCode === 0 && found.offset >= end) return
-    if (found !== undefined && found.errorCode !== 0) {
-      cluster.distrust(log.topic.name, found.errorCode)
+    const code = found?.errorCode ?? -1
+    if (found !== undefined && code === 0 && found.offset >= end) return
+    if (code !== 0 && !HIGH_WATERMARK_LATER.includes(errorName(code))) {
+      cluster.distrust(log.topic.name, code)
+      throw refusedBy(cluster.name, `ListOffsets ${log.name}`, code)
     }
     await pause(options, HIGH_WATERMARK_POLL_MS)
   }
@@ -156,4 +195,8 @@ async function highWatermarkAt(
 async function pause({ clock, isClosed }: HandshakeOptions, ms: number): Promise<void> {
   await sleep(clock, ms)
   if (isClosed()) throw new AgentError('CLOSED', 'replication was closed')
+}
+
+function counted(count: number): string {
+  return count.toLocaleString('en-US')
 }

@@ -9,14 +9,15 @@
 //   min.insync.replicas=2               harmless with one replica: the lesser of both counts
 
 import { AgentError } from '../base/errors.ts'
+import type { Logger } from '../base/telemetry.ts'
 import type { Admin } from '../kafka/client/admin.ts'
-import type { Cluster, TopicMetadata } from '../kafka/client/cluster.ts'
+import type { Cluster } from '../kafka/client/cluster.ts'
 import { kafkaErrorOf } from '../kafka/client/kafka-fault.ts'
 import type { Topic } from '../log/topic.ts'
 
 const LONG_MAX = '9223372036854775807'
 
-export const MIRROR_SETTINGS: Readonly<Record<string, string>> = {
+const MIRROR_SETTINGS: Record<string, string> = {
   'compression.type': 'producer',
   'message.timestamp.type': 'CreateTime',
   'cleanup.policy': 'delete',
@@ -28,15 +29,18 @@ export const MIRROR_SETTINGS: Readonly<Record<string, string>> = {
 
 /** Without these the same bytes at the same offset cannot be had. */
 const REQUIRED = ['compression.type', 'message.timestamp.type', 'cleanup.policy'] as const
+/** What Kafka takes when a topic says nothing else. */
+const BATCH_BYTES_DEFAULT = 1_048_588
 
 export type MirrorOutcome =
-  | { kind: 'ready'; topic: TopicMetadata }
+  | { kind: 'ready' }
   /** Nothing goes on until an operator has done what the reason says; asked again later. */
   | { kind: 'parked'; reason: string }
 
 export interface MirrorOptions {
   cluster: Cluster
   admin: Admin
+  logger: Logger
   createTopics: boolean
   /** Undefined: the cluster's default. */
   replicationFactor: number | undefined
@@ -44,42 +48,58 @@ export interface MirrorOptions {
   batchBytesMax: number
 }
 
-/** Makes or checks the mirror of one topic. Faults: UPSTREAM_UNREACHABLE, UPSTREAM_RETRY. */
-export async function ensureMirror(topic: Topic, options: MirrorOptions): Promise<MirrorOutcome> {
-  const { cluster, admin } = options
+/**
+ * Makes or checks the mirror of one topic, of which `acked` records were there before. Faults:
+ * UPSTREAM_*.
+ */
+export async function ensureMirror(
+  topic: Topic,
+  acked: number,
+  options: MirrorOptions,
+): Promise<MirrorOutcome> {
+  const { cluster } = options
+  const { name } = topic
   const partitions = topic.partitions.length
-  let found = await cluster.topic(topic.name, 0)
+  let found = await cluster.topic(name, 0)
+  if (found === undefined && acked > 0) {
+    const reason = `${name} was deleted upstream; ${acked} records were there → replication remirror`
+    return { kind: 'parked', reason }
+  }
   if (found === undefined) {
     const refused = await create(topic, options)
     if (refused !== undefined) return refused
-    found = await cluster.topic(topic.name, 0)
-    if (found === undefined) {
-      throw new AgentError('UPSTREAM_RETRY', `${topic.name} was made and is not known yet`)
-    }
+    found = await cluster.topic(name, 0)
+  }
+  if (found === undefined) {
+    throw new AgentError('UPSTREAM_RETRY', `${name} was made and is not known yet`)
   }
   const have = found.partitions.length
   if (have > partitions) {
-    const reason = `${topic.name} has ${have} partitions upstream and ${partitions} here → topics.<name>.partitions: ${have}`
+    const reason = `${name} has ${have} partitions upstream and ${partitions} here → topics.${name}.partitions: ${have}`
     return { kind: 'parked', reason }
   }
-  if (have < partitions) {
-    const grown = await grow(topic, have, options)
-    if (grown !== undefined) return grown
-    found = (await cluster.topic(topic.name, 0)) ?? found
-  }
-  const wrong = await wrongSetting(admin, topic.name, options.batchBytesMax)
-  return wrong === undefined ? { kind: 'ready', topic: found } : { kind: 'parked', reason: wrong }
+  const grown = have < partitions ? await grow(topic, have, options) : undefined
+  if (grown !== undefined) return grown
+  const wrong = await wrongSetting(name, options)
+  return wrong === undefined ? { kind: 'ready' } : { kind: 'parked', reason: wrong }
 }
 
 /** The line that makes the mirror by hand. */
 export function createLine(topic: Topic, options: MirrorOptions): string {
   const { cluster, replicationFactor } = options
   const factor = replicationFactor === undefined ? '' : ` --replication-factor ${replicationFactor}`
-  const configs = Object.entries(MIRROR_SETTINGS).map(([key, value]) => ` --config ${key}=${value}`)
+  const configs = Object.entries(settingsFor(options)).map(
+    ([key, value]) => ` --config ${key}=${value}`,
+  )
   return (
     `kafka-topics.sh --bootstrap-server ${cluster.name} --create --topic ${topic.name}` +
     ` --partitions ${topic.partitions.length}${factor}${configs.join('')}`
   )
+}
+
+function settingsFor({ batchBytesMax }: MirrorOptions): Record<string, string> {
+  if (batchBytesMax <= BATCH_BYTES_DEFAULT) return MIRROR_SETTINGS
+  return { ...MIRROR_SETTINGS, 'max.message.bytes': String(batchBytesMax) }
 }
 
 async function create(topic: Topic, options: MirrorOptions): Promise<MirrorOutcome | undefined> {
@@ -93,7 +113,7 @@ async function create(topic: Topic, options: MirrorOptions): Promise<MirrorOutco
     await admin.createTopic(topic.name, {
       partitions: topic.partitions.length,
       replicationFactor: replicationFactor ?? -1,
-      configs: MIRROR_SETTINGS,
+      configs: settingsFor(options),
     })
     return undefined
   } catch (error) {
@@ -124,9 +144,8 @@ async function grow(
 
 /** A sentence about the first setting that identity cannot live with. */
 async function wrongSetting(
-  admin: Admin,
   name: string,
-  batchBytesMax: number,
+  { admin, batchBytesMax, logger }: MirrorOptions,
 ): Promise<string | undefined> {
   let settings: Awaited<ReturnType<Admin['topicSettings']>>
   try {
@@ -145,6 +164,12 @@ async function wrongSetting(
     return `${name} has ${key}=${value} upstream, which changes records → run: ${alter(`${key}=${wanted}`)}`
   }
   const largest = Number(settings.get('max.message.bytes')?.value ?? Number.POSITIVE_INFINITY)
-  if (largest >= batchBytesMax) return undefined
-  return `${name} takes batches of ${largest} bytes upstream, batches here have up to ${batchBytesMax} → run: ${alter(`max.message.bytes=${batchBytesMax}`)}, or lower storage.batchBytes and mqtt.maxPacketSize`
+  if (largest < batchBytesMax) {
+    return `${name} takes batches of ${largest} bytes upstream, batches here have up to ${batchBytesMax} → run: ${alter(`max.message.bytes=${batchBytesMax}`)}, or lower storage.batchBytes and mqtt.maxPacketSize`
+  }
+  if (settings.get('unclean.leader.election.enable')?.value === 'true') {
+    const line = alter('unclean.leader.election.enable=false')
+    logger.warn(`${name} may lose acked records upstream in an unclean election → run: ${line}`)
+  }
+  return undefined
 }

@@ -53,15 +53,19 @@ export class Outgoing {
     return this.#readOffset
   }
 
+  /** Enough is read ahead. */
+  get isFull(): boolean {
+    return this.#readyBytes >= READY_BYTES_MAX
+  }
+
   take(): OutgoingBatch | undefined {
     const batch = this.#ready.shift()
     if (batch !== undefined) this.#readyBytes -= batch.bytes.length
     return batch
   }
 
-  /** Reads ahead; false when there is nothing sealed to read or enough is ready. */
+  /** Reads ahead; false when there is nothing sealed to read. */
   async fill(): Promise<boolean> {
-    if (this.#readyBytes >= READY_BYTES_MAX) return false
     const read = await this.#log.readSealed(this.#readOffset, READ_BYTES)
     if (read.kind === 'empty') return false
     if (read.kind === 'outOfRange') {

@@ -6,29 +6,28 @@
 //   connecting ─▶ streaming ⇄ catching-up          any fault that may pass ─▶ connecting, later
 //        └──────▶ frozen (identity is in doubt) | parked (the upstream refuses)
 //
-// Only durable, sealed batches go. An answer that says nothing certain (lost connection, time-out,
-// too few replicas) never means "failed": the next handshake finds out.
+// - Only durable, sealed batches go, and only over the connection of the handshake: when it ends, or
+//   an answer says nothing certain (time-out, too few replicas), the next handshake finds out.
+// - A handshake begins when everything sent before has been settled, so that nothing of ours is still
+//   on its way over a connection that lives.
+// - Acked is what lies below the first batch that is not: a batch behind one in doubt waits.
 
 import { type Clock, sleep } from '../base/clock.ts'
 import { AgentError } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
 import { Backoff } from '../kafka/client/backoff.ts'
-import type { Cluster, TopicMetadata } from '../kafka/client/cluster.ts'
+import type { BrokerConnection } from '../kafka/client/broker-connection.ts'
+import type { Cluster } from '../kafka/client/cluster.ts'
 import { errorName } from '../kafka/protocol/error-codes.ts'
 import type { Log } from '../log/log.ts'
 import type { PartitionLog } from '../log/partition-log.ts'
 import { type Cursor, loadCursor, saveCursor } from './cursor.ts'
 import { shakeHands } from './handshake.ts'
 import { Outgoing, type OutgoingBatch } from './outgoing.ts'
-import { proveTail } from './tail-proof.ts'
+import { adviceFor, parkedBy } from './refusal.ts'
+import { type MirrorLeader, proveTail } from './tail-proof.ts'
 
-export type ReplicationState =
-  | 'idle'
-  | 'connecting'
-  | 'streaming'
-  | 'catching-up'
-  | 'frozen'
-  | 'parked'
+export type ReplicationState = 'connecting' | 'streaming' | 'catching-up' | 'frozen' | 'parked'
 
 /** What the upstream said about one batch. */
 export interface ProduceAnswer {
@@ -38,6 +37,13 @@ export interface ProduceAnswer {
   logAppendTimeMs: number
 }
 
+/** A batch that was taken, to be settled exactly once. */
+export interface Sending {
+  replicator: PartitionReplicator
+  batch: OutgoingBatch
+  life: number
+}
+
 export interface PartitionReplicatorOptions {
   cluster: Cluster
   clock: Clock
@@ -45,8 +51,8 @@ export interface PartitionReplicatorOptions {
   logger: Logger
   /** Milliseconds the tail may wait for more records before it is sealed and sent. */
   lingerMs: number
-  /** The mirror's metadata once it is fit for use; throws what may pass, or says why not. */
-  mirror: (partition: PartitionLog) => Promise<TopicMetadata | { parked: string }>
+  /** Resolves when the mirror is fit for use, or says why it is not; rejects with what may pass. */
+  mirror: (partition: PartitionLog) => Promise<{ parked: string | undefined }>
   producerId: () => Promise<bigint>
   /** Something is ready to be sent, or a place in flight is free. */
   ready: () => void
@@ -75,18 +81,26 @@ export class PartitionReplicator {
   /** Ends in what to do; undefined while all is well. */
   reason: string | undefined
   ackedRecords = 0
-  /** Node that leads the mirror partition, while streaming. */
-  leaderId = -1
   readonly #options: PartitionReplicatorOptions
   readonly #backoff = new Backoff(RETRY)
   #cursor: Cursor | undefined
+  #leader: MirrorLeader | undefined
   #outgoing: Outgoing | undefined
-  #inFlight: OutgoingBatch[] = []
-  /** Rises with every handshake: answers of an earlier life are not ours any more. */
+  #inFlight: { batch: OutgoingBatch; isStored: boolean }[] = []
+  /** Rises with every handshake and every end of one: what is of an earlier life is not ours now. */
   #life = 0
-  #filling = false
+  /** Batches taken in any life and not settled yet. */
+  #unsettled = 0
+  #sentOffset = 0
+  /** A handshake waits for those. */
+  #isDue = false
+  #isFilling = false
+  #isFillWanted = false
+  #filled: Promise<void> = Promise.resolve()
   #sealTimer: { cancel: () => void } | undefined
-  #closed = false
+  /** The last Kafka error that was logged, until something is acked. */
+  #trouble = ''
+  #isClosed = false
 
   constructor(log: PartitionLog, options: PartitionReplicatorOptions) {
     this.log = log
@@ -103,40 +117,61 @@ export class PartitionReplicator {
     return this.#cursor?.topicId ?? ''
   }
 
-  get isActive(): boolean {
-    return this.#outgoing !== undefined && this.#inFlight.length < IN_FLIGHT_MAX
+  /** To the leader, while streaming. */
+  get connection(): BrokerConnection | undefined {
+    return this.#leader?.connection
   }
 
   start(): void {
-    this.#connect().catch((error) => this.#options.logger.error(String(error)))
+    this.#isDue = false
+    this.#connect().catch((error) => this.#park(parkedBy(error, this.log.topic.name)))
   }
 
-  close(): void {
-    this.#closed = true
+  /** Resolves when nothing reads the log any more. */
+  close(): Promise<void> {
+    this.#isClosed = true
     this.#sealTimer?.cancel()
     this.#outgoing = undefined
+    this.#leader = undefined
+    return this.#filled
   }
 
   /** The next batch to send, if one is ready and may go. */
   peek(): OutgoingBatch | undefined {
-    return this.isActive ? this.#outgoing!.next : undefined
+    return this.#inFlight.length < IN_FLIGHT_MAX ? this.#outgoing?.next : undefined
   }
 
-  /** Takes that batch: it is in flight until `answered` or `unanswered` with the same life. */
-  take(): { batch: OutgoingBatch; life: number } {
+  /** Takes that batch. */
+  take(): Sending {
     const batch = this.#outgoing!.take()!
-    this.#inFlight.push(batch)
+    this.#inFlight.push({ batch, isStored: false })
+    this.#unsettled++
+    this.#sentOffset = Math.max(this.#sentOffset, batch.nextOffset)
     this.#fill()
-    return { batch, life: this.#life }
+    return { replicator: this, batch, life: this.#life }
   }
 
-  /** New durable records, or a tail that was sealed. */
+  /** What the upstream said about a batch; undefined: nothing, and it may have stored it or not. */
+  settle({ batch, life }: Sending, answer: ProduceAnswer | undefined): void {
+    this.#unsettled--
+    if (life === this.#life && !this.#isClosed) {
+      if (answer === undefined) this.#reconnect()
+      else this.#answered(batch, answer)
+    }
+    if (this.#unsettled === 0 && this.#isDue && !this.#isClosed) this.start()
+  }
+
+  /** New durable records. */
   wake(): void {
     this.#fill()
   }
 
-  answered(life: number, batch: OutgoingBatch, answer: ProduceAnswer): void {
-    if (life !== this.#life || this.#closed) return
+  /** Without a connection whatever was known of the mirror is old. */
+  watchLink(): void {
+    if (this.#leader !== undefined && !this.#leader.connection.isOpen) this.#reconnect()
+  }
+
+  #answered(batch: OutgoingBatch, answer: ProduceAnswer): void {
     const error = errorName(answer.errorCode)
     if (error !== 'NONE') {
       this.#refused(error, batch, answer)
@@ -149,27 +184,25 @@ export class PartitionReplicator {
       )
       return
     }
-    if (answer.logAppendTimeMs !== -1) {
-      // The broker says it had this batch before. It may be our own that arrived after the handshake.
-      this.#proveDuplicate(life, batch)
-      return
+    // With a time the broker says that it had this batch before. It may be our own that landed after
+    // the handshake, and it may be another gateway's with our producer id.
+    if (answer.logAppendTimeMs === -1) this.#stored(batch)
+    else this.#proveDuplicate(batch)
+  }
+
+  #stored(batch: OutgoingBatch): void {
+    const entry = this.#inFlight.find((candidate) => candidate.batch === batch)
+    if (entry === undefined) return
+    entry.isStored = true
+    let acked: OutgoingBatch | undefined
+    while (this.#inFlight[0]?.isStored) {
+      acked = this.#inFlight.shift()!.batch
+      this.ackedRecords += acked.nextOffset - acked.baseOffset
     }
-    this.#acked(batch)
-  }
-
-  /** The connection ended before an answer came: nobody knows whether the batch was stored. */
-  unanswered(life: number): void {
-    if (life === this.#life) this.#reconnect()
-  }
-
-  #acked(batch: OutgoingBatch): void {
-    const index = this.#inFlight.indexOf(batch)
-    if (index < 0) return
-    this.#inFlight.splice(index, 1)
+    if (acked === undefined) return
     this.#backoff.reset()
-    this.ackedRecords += batch.nextOffset - batch.baseOffset
-    // Answers come in order, so everything below is acked too.
-    this.#save(batch.nextOffset, true)
+    this.#trouble = ''
+    this.#save(acked.nextOffset, true)
     this.#setState()
     this.#options.ready()
   }
@@ -182,33 +215,36 @@ export class PartitionReplicator {
   }
 
   #refused(error: string, batch: OutgoingBatch, answer: ProduceAnswer): void {
-    this.#options.cluster.distrust(this.log.topic.name, answer.errorCode)
-    if (!PARKING.has(error)) {
-      this.#reconnect()
-      return
-    }
+    const { name, topic } = this.log
+    this.#options.cluster.distrust(topic.name, answer.errorCode)
     const said = answer.errorMessage === null ? '' : ` (${answer.errorMessage})`
-    const advice = error.includes('AUTHORIZATION')
-      ? `grant Write and Describe on topic ${this.log.topic.name} to this gateway's principal`
-      : 'check the settings of the mirror topic'
-    this.#park(
-      `${this.log.name}: the upstream refuses offset ${batch.baseOffset}: ${error}${said} → ${advice}`,
-    )
+    if (error === 'INVALID_PRODUCER_EPOCH') {
+      this.#freeze(
+        `${name}: somebody else writes there as this gateway's producer → stop the other writer, then replication remirror`,
+      )
+    } else if (PARKING.has(error)) {
+      const what = `${name}: the upstream refuses offset ${batch.baseOffset}: ${error}${said}`
+      this.#park(`${what} → ${adviceFor(error, topic.name)}`)
+    } else {
+      if (error !== this.#trouble) {
+        this.#options.logger.warn(
+          `${name}: the upstream answers ${error}${said}; asking where it is`,
+        )
+      }
+      this.#trouble = error
+      this.#reconnect()
+    }
   }
 
-  #proveDuplicate(life: number, batch: OutgoingBatch): void {
-    const { cluster, log } = this.#options
-    const leader = cluster.knownLeader(this.log.topic.name, this.log.partition)
-    if (leader === undefined) {
-      this.#reconnect()
-      return
-    }
-    const topicId = this.#cursor?.topicId ?? ''
-    const question = { cluster, codecs: log.codecs, log: this.log, topicId, leader }
+  #proveDuplicate(batch: OutgoingBatch): void {
+    const life = this.#life
+    const { codecs } = this.#options.log
+    const question = { codecs, log: this.log, topicId: this.topicId, leader: this.#leader! }
     proveTail(question, batch.baseOffset, batch.nextOffset).then(
       (proof) => {
-        if (life !== this.#life) return
-        if (proof.kind === 'same') this.#acked(batch)
+        if (life !== this.#life || this.#isClosed) return
+        if (proof.kind === 'same') this.#stored(batch)
+        // The handshake can do without a proof.
         else if (proof.kind === 'unproven') this.#reconnect()
         else {
           this.#freeze(
@@ -216,7 +252,9 @@ export class PartitionReplicator {
           )
         }
       },
-      () => this.unanswered(life),
+      () => {
+        if (life === this.#life && !this.#isClosed) this.#reconnect()
+      },
     )
   }
 
@@ -226,6 +264,7 @@ export class PartitionReplicator {
   }
 
   #park(reason: string): void {
+    if (this.#isClosed) return
     if (this.reason !== reason) this.#options.logger.error(reason)
     this.#stop('parked', reason)
     this.#later(PARKED_RETRY_MS)
@@ -238,9 +277,10 @@ export class PartitionReplicator {
 
   #stop(state: ReplicationState, reason: string | undefined): void {
     this.#life++
+    this.#isDue = false
     this.#outgoing = undefined
     this.#inFlight = []
-    this.leaderId = -1
+    this.#leader = undefined
     this.state = state
     this.reason = reason
   }
@@ -248,52 +288,56 @@ export class PartitionReplicator {
   #later(ms: number): void {
     const life = this.#life
     sleep(this.#options.clock, ms).then(() => {
-      if (life === this.#life && !this.#closed) this.start()
+      if (life !== this.#life || this.#isClosed) return
+      this.#isDue = true
+      if (this.#unsettled === 0) this.start()
     })
   }
 
   async #connect(): Promise<void> {
     const life = ++this.#life
-    if (this.state !== 'parked') this.state = 'connecting'
     try {
-      const outcome = await this.#shakeHands()
-      if (life !== this.#life || this.#closed) return
+      const outcome = await this.#shakeHands(life)
+      if (life !== this.#life || this.#isClosed) return
       if (outcome.kind === 'parked') this.#park(outcome.reason)
       else if (outcome.kind === 'frozen') this.#freeze(outcome.reason)
     } catch (error) {
-      if (life !== this.#life || this.#closed) return
-      if (error instanceof AgentError && error.retriable) this.#reconnect()
-      else if (error instanceof AgentError)
-        this.#park(`${error.message} → see upstream in the configuration`)
-      else throw error
+      if (life !== this.#life || this.#isClosed) return
+      // A partition or broker that is not there any more may be there at the next look.
+      const isPassing =
+        error instanceof AgentError && (error.retriable || error.code === 'INPUT_TOPIC')
+      if (isPassing) this.#reconnect()
+      else this.#park(parkedBy(error, this.log.topic.name))
     }
   }
 
-  async #shakeHands(): Promise<{ kind: 'parked' | 'frozen'; reason: string } | { kind: 'on' }> {
-    const { cluster, clock, log } = this.#options
-    const life = this.#life
-    const topic = await this.#options.mirror(this.log)
-    if ('parked' in topic) return { kind: 'parked', reason: topic.parked }
+  async #shakeHands(
+    life: number,
+  ): Promise<{ kind: 'parked' | 'frozen'; reason: string } | { kind: 'on' }> {
+    const { cluster, clock, log, mirror, producerId } = this.#options
+    const isOver = () => this.#isClosed || life !== this.#life
+    const { parked } = await mirror(this.log)
+    if (parked !== undefined) return { kind: 'parked', reason: parked }
     const outcome = await shakeHands({
       cluster,
       clock,
       codecs: log.codecs,
       log: this.log,
-      topic,
       cursor: this.#cursor,
-      isClosed: () => this.#closed || life !== this.#life,
+      sentOffset: this.#sentOffset,
+      isClosed: isOver,
     })
     if (outcome.kind === 'frozen') return outcome
-    const producerId = await this.#options.producerId()
-    await this.log.splitAt(outcome.offset)
-    if (life !== this.#life || this.#closed) return { kind: 'on' }
+    const tools = { kernel: log.kernel, codecs: log.codecs, producerId: await producerId() }
+    const { acked } = outcome.cursor
+    if (!isOver()) await this.log.splitAt(acked)
+    if (isOver()) return { kind: 'on' }
     // From now on a mirror made again, or another cluster, is told from this one.
     const isNew = this.#cursor === undefined
     this.#cursor = outcome.cursor
-    this.#save(outcome.offset, !isNew)
-    const tools = { kernel: log.kernel, codecs: log.codecs, producerId }
-    this.#outgoing = new Outgoing(this.log, tools, outcome.offset)
-    this.leaderId = outcome.leader.nodeId
+    this.#save(acked, !isNew)
+    this.#outgoing = new Outgoing(this.log, tools, acked)
+    this.#leader = outcome.leader
     this.reason = undefined
     this.#setState()
     this.#fill()
@@ -302,37 +346,43 @@ export class PartitionReplicator {
 
   #setState(): void {
     if (this.#outgoing === undefined) return
-    // More than what is on its way in a second or so: sealed batches wait.
-    const waiting = this.log.sealedOffset - this.#outgoing.readOffset
-    this.state = this.lag === 0 ? 'streaming' : waiting > 0 ? 'catching-up' : 'streaming'
+    const isBehind = this.lag > 0 && this.log.sealedOffset > this.#outgoing.readOffset
+    this.state = isBehind ? 'catching-up' : 'streaming'
   }
 
   /** Reads ahead, one read at a time; asks for a seal when the tail has waited long enough. */
   #fill(): void {
-    const outgoing = this.#outgoing
-    if (outgoing === undefined || this.#filling) return
-    this.#filling = true
-    this.#fillOnce(outgoing).then(
-      (goOn) => {
-        this.#filling = false
-        if (goOn) this.#fill()
-      },
-      (error) => {
-        this.#filling = false
-        if (this.#closed || outgoing !== this.#outgoing) return
-        this.#park(`${this.log.name}: ${String(error?.message ?? error)} → tributary verify`)
-      },
-    )
+    this.#isFillWanted = true
+    if (!this.#isFilling) this.#filled = this.#fillAll()
   }
 
+  async #fillAll(): Promise<void> {
+    this.#isFilling = true
+    while (this.#isFillWanted && this.#outgoing !== undefined) {
+      this.#isFillWanted = false
+      const outgoing = this.#outgoing
+      try {
+        if (await this.#fillOnce(outgoing)) this.#isFillWanted = true
+      } catch (error) {
+        if (outgoing === this.#outgoing) this.#park(parkedBy(error, this.log.topic.name))
+      }
+      // Whoever reconnected meanwhile could not start a read of its own.
+      if (outgoing !== this.#outgoing) this.#isFillWanted = true
+    }
+    this.#isFilling = false
+  }
+
+  /** True: there may be more. */
   async #fillOnce(outgoing: Outgoing): Promise<boolean> {
-    const filled = await outgoing.fill()
-    if (outgoing !== this.#outgoing) return this.#outgoing !== undefined
-    if (filled) {
+    if (outgoing.isFull) return false
+    const isFilled = await outgoing.fill()
+    if (outgoing !== this.#outgoing) return true
+    if (isFilled) {
       this.#options.ready()
       return true
     }
-    if (outgoing.next !== undefined || this.log.sealedOffset > outgoing.readOffset) return false
+    if (outgoing.next !== undefined) return false
+    if (this.log.sealedOffset > outgoing.readOffset) return true
     const { tailAge } = this.log
     if (tailAge === 0) return false
     const { lingerMs, clock } = this.#options

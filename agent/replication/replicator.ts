@@ -8,22 +8,21 @@
 // many partitions per request and large batches do more than depth.
 
 import type { Clock, Timer } from '../base/clock.ts'
-import { AgentError, codeOf } from '../base/errors.ts'
+import { AgentError } from '../base/errors.ts'
 import type { Logger, Metrics } from '../base/telemetry.ts'
 import { Admin } from '../kafka/client/admin.ts'
-import type { TlsSettings } from '../kafka/client/broker-connection.ts'
-import { Cluster, type TopicMetadata } from '../kafka/client/cluster.ts'
+import type { BrokerConnection, TlsSettings } from '../kafka/client/broker-connection.ts'
+import { Cluster } from '../kafka/client/cluster.ts'
 import { refusedBy } from '../kafka/client/kafka-fault.ts'
 import type { SaslSettings } from '../kafka/client/sasl.ts'
-import * as produce from '../kafka/protocol/messages/00-produce.ts'
 import * as initProducerId from '../kafka/protocol/messages/22-init-producer-id.ts'
 import type { Log } from '../log/log.ts'
 import type { PartitionLog } from '../log/partition-log.ts'
 import { loadProducerId, saveProducerId } from './cursor.ts'
 import { LagClock } from './lag-clock.ts'
-import { ensureMirror, type MirrorOptions } from './mirror.ts'
-import type { OutgoingBatch } from './outgoing.ts'
-import { PartitionReplicator } from './partition-replicator.ts'
+import { ensureMirror, type MirrorOptions, type MirrorOutcome } from './mirror.ts'
+import { PartitionReplicator, type ProduceAnswer, type Sending } from './partition-replicator.ts'
+import { exchangeBatches } from './produce-exchange.ts'
 import { RateLimit } from './rate-limit.ts'
 
 export interface ReplicatorOptions {
@@ -55,36 +54,31 @@ export interface UpstreamStatus {
 
 const REQUESTS_IN_FLIGHT_MAX = 5
 const REQUEST_BYTES_MAX = 1024 * 1024
-const PRODUCE_TIMEOUT_MS = 30_000
-/** Longer than the broker's own limit: an abandoned request could still be stored. */
-const ANSWER_TIMEOUT_MS = 60_000
 const TOPICS_LOOK_EVERY_MS = 250
 const MIRROR_CHECKED_FOR_MS = 5_000
-
-interface Sending {
-  replicator: PartitionReplicator
-  batch: OutgoingBatch
-  life: number
-}
+const STATE_METRIC = 'tributary_replication_state'
+const STATES = ['connecting', 'streaming', 'catching-up', 'frozen', 'parked'] as const
 
 export class Replicator {
   readonly #options: ReplicatorOptions
   readonly #cluster: Cluster
   readonly #mirrorOptions: MirrorOptions
   readonly #replicators = new Map<PartitionLog, PartitionReplicator>()
-  readonly #inFlight = new Map<number, number>()
+  /** Produce requests without an answer yet. */
+  readonly #inFlight = new Map<BrokerConnection, number>()
   readonly #rate: RateLimit
   readonly #lag: LagClock
   readonly #mirrors = new Map<
     string,
-    { at: number; answer: Promise<Awaited<ReturnType<typeof ensureMirror>>> }
+    { at: number; partitions: number; answer: Promise<MirrorOutcome> }
   >()
   #producerId: Promise<bigint> | undefined
   #producerCluster = ''
   #stopListening: () => void = () => {}
   #timer: Timer | undefined
+  #rateTimer: Timer | undefined
   #isPumping = false
-  #closed = false
+  #isClosed = false
   #turn = 0
   #connectedSince: number | undefined
   #stateSince: number
@@ -96,7 +90,9 @@ export class Replicator {
     const { createTopics, replicationFactor, batchBytesMax } = options
     const cluster = this.#cluster
     const admin = new Admin(cluster)
-    this.#mirrorOptions = { cluster, admin, createTopics, replicationFactor, batchBytesMax }
+    this.#mirrorOptions = {
+      ...{ cluster, admin, logger, createTopics, replicationFactor, batchBytesMax },
+    }
     this.#rate = new RateLimit(clock, options.maxBytesPerSecond)
     this.#lag = new LagClock(clock)
     this.#stateSince = clock.monotonic()
@@ -113,13 +109,16 @@ export class Replicator {
     this.#look()
   }
 
-  /** What was sent and not answered is asked about at the next start. */
+  /** What was sent and not answered is asked about at the next start. The log is free then. */
   async close(): Promise<void> {
-    this.#closed = true
+    this.#isClosed = true
     this.#stopListening()
     this.#timer?.cancel()
-    for (const replicator of this.#replicators.values()) replicator.close()
+    this.#rateTimer?.cancel()
+    const replicators = [...this.#replicators.values()]
+    const closing = replicators.map((replicator) => replicator.close())
     this.#cluster.close()
+    await Promise.all(closing)
   }
 
   stateOf(partition: PartitionLog): Pick<PartitionReplicator, 'state' | 'reason'> | undefined {
@@ -150,7 +149,7 @@ export class Replicator {
   /** Topics come and go; the link's state and the lag are looked at on the way. */
   #look(): void {
     this.#timer = this.#options.clock.after(TOPICS_LOOK_EVERY_MS, () => {
-      if (this.#closed) return
+      if (this.#isClosed) return
       this.#adoptTopics()
       this.#watchLink()
       let produced = 0
@@ -167,10 +166,11 @@ export class Replicator {
   }
 
   #watchLink(): void {
+    for (const replicator of this.#replicators.values()) replicator.watchLink()
     const states = [...this.#replicators.values()].map(({ state }) => state)
     const isConnected =
-      states.some((state) => state === 'streaming' || state === 'catching-up') ||
-      (states.length > 0 && states.every((state) => state === 'frozen' || state === 'parked'))
+      this.#cluster.isConnected ||
+      states.some((state) => state === 'streaming' || state === 'catching-up')
     if (isConnected === this.#isConnected) return
     const { clock, logger, bootstrapServers } = this.#options
     this.#stateSince = clock.monotonic()
@@ -190,14 +190,15 @@ export class Replicator {
     }
     for (const [partition, replicator] of this.#replicators) {
       if (log.topic(partition.topic.name) === partition.topic) continue
-      replicator.close()
+      void replicator.close()
       this.#replicators.delete(partition)
       this.#mirrors.delete(partition.topic.name)
+      this.#forgetMetrics(partition)
     }
   }
 
   #adopt(partition: PartitionLog): void {
-    const { clock, log, logger, lingerMs, metrics } = this.#options
+    const { clock, log, logger, lingerMs } = this.#options
     const replicator = new PartitionReplicator(partition, {
       cluster: this.#cluster,
       clock,
@@ -209,32 +210,40 @@ export class Replicator {
       ready: () => this.#pumpSoon(),
     })
     this.#replicators.set(partition, replicator)
-    const labels = { topic: partition.topic.name, partition: partition.partition }
-    const states = ['connecting', 'streaming', 'catching-up', 'frozen', 'parked'] as const
-    for (const state of states) {
-      metrics.observed(
+    for (const state of STATES) {
+      this.#options.metrics.observed(
         'gauge',
-        'tributary_replication_state',
+        STATE_METRIC,
         '1 for the state the partition is in.',
         () => (replicator.state === state ? 1 : 0),
-        { ...labels, state },
+        { topic: partition.topic.name, partition: partition.partition, state },
       )
     }
     replicator.start()
   }
 
+  #forgetMetrics({ topic, partition }: PartitionLog): void {
+    for (const state of STATES) {
+      this.#options.metrics.remove(STATE_METRIC, { topic: topic.name, partition, state })
+    }
+  }
+
   /** One check for all partitions of a topic that come in a row. */
-  async #mirror({ topic }: PartitionLog): Promise<TopicMetadata | { parked: string }> {
+  async #mirror({ topic }: PartitionLog): Promise<{ parked: string | undefined }> {
     const now = this.#options.clock.monotonic()
+    const { length: partitions } = topic.partitions
     let known = this.#mirrors.get(topic.name)
-    if (known === undefined || now - known.at > MIRROR_CHECKED_FOR_MS) {
-      known = { at: now, answer: ensureMirror(topic, this.#mirrorOptions) }
-      known.answer.catch(() => this.#mirrors.delete(topic.name))
+    if (known?.partitions !== partitions || now - known.at > MIRROR_CHECKED_FOR_MS) {
+      const acked = topic.partitions.reduce((sum, each) => sum + each.replicatedOffset, 0)
+      const answer = ensureMirror(topic, acked, this.#mirrorOptions)
+      known = { at: now, partitions, answer }
+      answer.catch(() => this.#mirrors.delete(topic.name))
       this.#mirrors.set(topic.name, known)
     }
     const outcome = await known.answer
-    if (outcome.kind === 'parked') this.#mirrors.delete(topic.name)
-    return outcome.kind === 'parked' ? { parked: outcome.reason } : outcome.topic
+    if (outcome.kind === 'ready') return { parked: undefined }
+    this.#mirrors.delete(topic.name)
+    return { parked: outcome.reason }
   }
 
   #ownProducerId(): Promise<bigint> {
@@ -265,11 +274,11 @@ export class Replicator {
   }
 
   #pumpSoon(): void {
-    if (this.#isPumping || this.#closed) return
+    if (this.#isPumping || this.#isClosed) return
     this.#isPumping = true
     this.#options.clock.soon(() => {
       this.#isPumping = false
-      if (!this.#closed) this.#pump()
+      if (!this.#isClosed) this.#pump()
     })
   }
 
@@ -278,78 +287,55 @@ export class Replicator {
     for (;;) {
       const wait = this.#rate.waitMs()
       if (wait > 0) {
-        this.#options.clock.after(wait, () => this.#pumpSoon())
+        this.#rateTimer?.cancel()
+        this.#rateTimer = this.#options.clock.after(wait, () => this.#pumpSoon())
         return
       }
-      const sendings = this.#gather()
-      if (sendings === undefined) return
-      this.#send(sendings.nodeId, sendings.list)
+      const gathered = this.#gather()
+      if (gathered === undefined) return
+      this.#send(gathered.connection, gathered.sendings)
     }
   }
 
   /** One batch of each partition of one leader; partitions take turns to be first. */
-  #gather(): { nodeId: number; list: Sending[] } | undefined {
+  #gather(): { connection: BrokerConnection; sendings: Sending[] } | undefined {
     const all = [...this.#replicators.values()]
     this.#turn++
-    let nodeId: number | undefined
+    let connection: BrokerConnection | undefined
     let bytes = 0
-    const list: Sending[] = []
+    const sendings: Sending[] = []
     for (let index = 0; index < all.length; index++) {
       const replicator = all[(index + this.#turn) % all.length]!
+      replicator.watchLink()
       const next = replicator.peek()
-      if (next === undefined || (nodeId !== undefined && replicator.leaderId !== nodeId)) continue
-      if ((this.#inFlight.get(replicator.leaderId) ?? 0) >= REQUESTS_IN_FLIGHT_MAX) continue
+      const mine = replicator.connection
+      if (next === undefined || mine === undefined) continue
+      if (connection !== undefined && mine !== connection) continue
+      if ((this.#inFlight.get(mine) ?? 0) >= REQUESTS_IN_FLIGHT_MAX) continue
       if (bytes > 0 && bytes + next.bytes.length > REQUEST_BYTES_MAX) continue
-      nodeId = replicator.leaderId
+      connection = mine
       bytes += next.bytes.length
-      list.push({ replicator, ...replicator.take() })
+      sendings.push(replicator.take())
     }
-    if (nodeId === undefined) return undefined
+    if (connection === undefined) return undefined
     this.#rate.spend(bytes)
-    return { nodeId, list }
+    return { connection, sendings }
   }
 
-  #send(nodeId: number, list: Sending[]): void {
-    this.#inFlight.set(nodeId, (this.#inFlight.get(nodeId) ?? 0) + 1)
-    this.#exchange(nodeId, list)
-      .catch((error) => {
-        if (!(error instanceof AgentError) && codeOf(error) === '') throw error
-        for (const { replicator, life } of list) replicator.unanswered(life)
-      })
-      .finally(() => {
-        this.#inFlight.set(nodeId, this.#inFlight.get(nodeId)! - 1)
-        this.#pumpSoon()
-      })
-  }
-
-  async #exchange(nodeId: number, list: readonly Sending[]): Promise<void> {
-    // From version 13 on topics go by id: a batch cannot land in a topic that was made again.
-    const topics = new Map<string, Sending[]>()
-    for (const sending of list) {
-      const { name } = sending.replicator.log.topic
-      const known = topics.get(name)
-      if (known === undefined) topics.set(name, [sending])
-      else known.push(sending)
+  #send(connection: BrokerConnection, sendings: Sending[]): void {
+    this.#inFlight.set(connection, (this.#inFlight.get(connection) ?? 0) + 1)
+    const settle = (answers: Map<Sending, ProduceAnswer>) => {
+      const left = this.#inFlight.get(connection)! - 1
+      if (left === 0) this.#inFlight.delete(connection)
+      else this.#inFlight.set(connection, left)
+      for (const sending of sendings) sending.replicator.settle(sending, answers.get(sending))
+      this.#pumpSoon()
     }
-    const topicData = [...topics].map(([name, sendings]) => ({
-      name,
-      topicId: sendings[0]!.replicator.topicId,
-      partitionData: sendings.map(({ replicator, batch }) => ({
-        index: replicator.log.partition,
-        records: batch.bytes,
-      })),
-    }))
-    const request = { transactionalId: null, acks: -1, timeoutMs: PRODUCE_TIMEOUT_MS, topicData }
-    const options = { timeoutMs: ANSWER_TIMEOUT_MS }
-    const answer = await this.#cluster.sendToNode(nodeId, produce, request, options)
-    for (const { name, topicId, partitionResponses } of answer.responses) {
-      const asked = topicData.find((topic) => topic.name === name || topic.topicId === topicId)
-      for (const found of partitionResponses) {
-        const sendings = topics.get(asked?.name ?? '') ?? []
-        const mine = sendings.find(({ replicator }) => replicator.log.partition === found.index)
-        mine?.replicator.answered(mine.life, mine.batch, found)
-      }
-    }
+    const exchange = exchangeBatches(connection, sendings).catch((error) => {
+      if (!(error instanceof AgentError)) throw error
+      return new Map<Sending, ProduceAnswer>()
+    })
+    exchange.then(settle)
   }
 
   #registerMetrics(metrics: Metrics): void {

@@ -1,94 +1,153 @@
 // Is what the mirror holds below its end the same as what this log holds? Asked before anything is
-// sent after a connection was new: dedup in the broker hides a second writer with other contents.
+// sent on a new connection: dedup in the broker hides a second writer with other contents.
 //
 // The leader itself is asked, with its epoch: a follower answers a Fetch with stale data too. Records
 // are compared, not bytes: a batch that was sealed again after a crash may have other boundaries.
 
 import type { Codecs } from '../../wasm/codecs.ts'
-import type { Cluster, Leader } from '../kafka/client/cluster.ts'
+import { AgentError } from '../base/errors.ts'
+import type { BrokerConnection } from '../kafka/client/broker-connection.ts'
+import { refusedBy } from '../kafka/client/kafka-fault.ts'
 import { errorName } from '../kafka/protocol/error-codes.ts'
 import * as fetchApi from '../kafka/protocol/messages/01-fetch.ts'
+import * as listOffsets from '../kafka/protocol/messages/02-list-offsets.ts'
 import type { PartitionLog } from '../log/partition-log.ts'
-import { type DecodedRecord, decodeRecords, readBatchHeader } from '../record/record-batch.ts'
+import {
+  BATCH_HEADER_BYTES,
+  type DecodedRecord,
+  decodeRecords,
+  readBatchHeader,
+} from '../record/record-batch.ts'
 
 const FETCH_BYTES = 1024 * 1024
-/** Records of the last upstream batches that are compared at most. */
-const COMPARED_MAX = 2_000
+
+/** Who leads the mirror partition: the connection to it, and its epoch when it was found. */
+export interface MirrorLeader {
+  connection: BrokerConnection
+  leaderEpoch: number
+}
 
 export type ProofOutcome =
   | { kind: 'same' }
   | { kind: 'different'; offset: number }
-  /** The local records are gone (retention), or the mirror answered with an error: no proof. */
+  /** Retention took the records on one side, or the mirror may not be read: no proof. */
   | { kind: 'unproven'; reason: string }
 
 export interface ProofQuestion {
-  cluster: Cluster
   codecs: Codecs
   log: PartitionLog
   topicId: string
-  leader: Leader
+  leader: MirrorLeader
 }
 
-/** Compares the records from `from` up to `end`, which the mirror holds. */
+/**
+ * Compares the records from `from` up to `end`, which the mirror holds, with those before them in
+ * the same batch. Faults: UPSTREAM_*.
+ */
 export async function proveTail(
   question: ProofQuestion,
   from: number,
   end: number,
 ): Promise<ProofOutcome> {
   const { log, codecs } = question
-  let offset = Math.max(from, log.logStartOffset, end - COMPARED_MAX)
+  let offset = Math.max(from, log.logStartOffset)
   if (offset >= end) return { kind: 'unproven', reason: 'the local records are gone' }
   while (offset < end) {
     const fetched = await fetchFrom(question, offset)
-    if (typeof fetched === 'string') return { kind: 'unproven', reason: fetched }
-    const upstream = recordsOf(fetched, codecs, offset, end)
-    if (upstream.length === 0) return { kind: 'unproven', reason: 'the mirror answered no records' }
-    const local = await localRecords(log, codecs, offset, upstream.at(-1)!.offset + 1)
+    if (typeof fetched === 'string') {
+      if (fetched !== 'OFFSET_OUT_OF_RANGE') return { kind: 'unproven', reason: fetched }
+      const start = await mirrorStart(question)
+      if (start >= end) return { kind: 'unproven', reason: 'the records upstream have expired' }
+      if (start <= offset) throw refused(question, 'OFFSET_OUT_OF_RANGE', 1)
+      offset = Math.max(start, log.logStartOffset)
+      continue
+    }
+    const upstream = recordsOf(fetched, codecs, log.logStartOffset, end)
+    if (typeof upstream === 'number') return { kind: 'different', offset: upstream }
+    const [first, last] = [upstream[0], upstream.at(-1)]
+    if (first === undefined || last === undefined || last.offset < offset) {
+      throw new AgentError('UPSTREAM_RETRY', `${log.name}: the mirror answered no records`)
+    }
+    const local = await localRecords(log, codecs, first.offset, last.offset + 1)
     for (const [index, record] of upstream.entries()) {
       const own = local[index]
-      if (own === undefined || !isSame(own, record))
+      if (own === undefined || !isSame(own, record)) {
         return { kind: 'different', offset: record.offset }
+      }
     }
-    offset = upstream.at(-1)!.offset + 1
+    offset = last.offset + 1
   }
   return { kind: 'same' }
 }
 
+/** Bytes of whole batches and perhaps a part, or the name of an error that says "not to be read". */
 async function fetchFrom(question: ProofQuestion, offset: number): Promise<Buffer | string> {
-  const { cluster, log, leader, topicId } = question
+  const { log, leader, topicId } = question
   const partition = {
     partition: log.partition,
     currentLeaderEpoch: leader.leaderEpoch,
     fetchOffset: offset,
     partitionMaxBytes: FETCH_BYTES,
   }
-  const answer = await cluster.sendToNode(leader.nodeId, fetchApi, {
+  const answer = await leader.connection.send(fetchApi, {
     maxWaitMs: 500,
     minBytes: 1,
     maxBytes: FETCH_BYTES,
     topics: [{ topic: log.topic.name, topicId, partitions: [partition] }],
   })
   const found = answer.responses[0]?.partitions[0]
-  if (found === undefined) return `the mirror answered ${errorName(answer.errorCode)}`
-  if (found.errorCode !== 0) return `the mirror answered ${errorName(found.errorCode)}`
+  const code = found?.errorCode ?? answer.errorCode
+  const error = errorName(code)
+  if (error === 'OFFSET_OUT_OF_RANGE' || error === 'TOPIC_AUTHORIZATION_FAILED') return error
+  if (found === undefined || code !== 0) throw refused(question, 'Fetch', code)
   const { records } = found
-  if (records === null) return 'the mirror answered no records'
+  if (records === null) return Buffer.alloc(0)
   return Buffer.isBuffer(records) ? records : Buffer.concat(records)
 }
 
-/** The records of whole batches within [from, end). */
+async function mirrorStart(question: ProofQuestion): Promise<number> {
+  const { log, leader } = question
+  const partition = {
+    partitionIndex: log.partition,
+    currentLeaderEpoch: leader.leaderEpoch,
+    timestamp: listOffsets.EARLIEST_TIMESTAMP,
+  }
+  const answer = await leader.connection.send(listOffsets, {
+    topics: [{ name: log.topic.name, partitions: [partition] }],
+  })
+  const found = answer.topics[0]?.partitions[0]
+  if (found === undefined || found.errorCode !== 0) {
+    throw refused(question, 'ListOffsets', found?.errorCode ?? -1)
+  }
+  return found.offset
+}
+
+function refused({ log, leader }: ProofQuestion, what: string, code: number): AgentError {
+  return refusedBy(leader.connection.address, `${what} ${log.name}`, code)
+}
+
+/**
+ * The records of whole batches within [from, end). A number: the batch there cannot be read, so
+ * nobody here has written it.
+ */
 export function recordsOf(
   bytes: Buffer,
   codecs: Codecs,
   from: number,
   end: number,
-): DecodedRecord[] {
+): DecodedRecord[] | number {
   const found: DecodedRecord[] = []
-  for (let at = 0; at + 61 <= bytes.length; ) {
-    const { size } = readBatchHeader(bytes, at)
+  for (let at = 0; at + BATCH_HEADER_BYTES <= bytes.length; ) {
+    const { size, baseOffset } = readBatchHeader(bytes, at)
+    if (size < BATCH_HEADER_BYTES) return baseOffset
     if (at + size > bytes.length) break
-    for (const record of decodeRecords(bytes.subarray(at, at + size), codecs)) {
-      if (record.offset >= from && record.offset < end) found.push(record)
+    try {
+      for (const record of decodeRecords(bytes.subarray(at, at + size), codecs)) {
+        if (record.offset >= from && record.offset < end) found.push(record)
+      }
+    } catch (error) {
+      if (error instanceof AgentError) return baseOffset
+      throw error
     }
     at += size
   }
@@ -106,7 +165,11 @@ async function localRecords(
   while (offset < end) {
     const read = await log.read(offset, FETCH_BYTES)
     if (read.kind !== 'batches') break
-    found.push(...recordsOf(read.bytes, codecs, offset, end))
+    const records = recordsOf(read.bytes, codecs, offset, end)
+    if (typeof records === 'number') {
+      throw new AgentError('CORRUPT_STORE', `${log.name}: the batch at ${records} cannot be read`)
+    }
+    found.push(...records)
     offset = read.nextOffset
   }
   return found

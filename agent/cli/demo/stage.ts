@@ -17,7 +17,8 @@ import { Link } from './link.ts'
 export const GATEWAY = 'demo'
 export const TOPIC = `${GATEWAY}.sensors`
 export const DEVICES = 40
-export const RATE = 2_000
+/** Messages a second of the whole fleet, to begin with. */
+export const START_RATE = 500
 /** Nothing may be given up by the devices themselves, however long an outage takes. */
 const OUTBOX_MESSAGES = 100_000
 const WINDOW = 20
@@ -135,7 +136,7 @@ function createFleet(mqttPort: number): Fleet {
     {
       brokerUrl: `mqtt://127.0.0.1:${mqttPort}`,
       devices: DEVICES,
-      rate: RATE,
+      rate: START_RATE,
       seed: 1,
       idPrefix: 'dev-',
       mqttTopic: 'sensors/{device}/{metric}',

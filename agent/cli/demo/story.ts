@@ -14,13 +14,16 @@ import type { Terminal } from '../command.ts'
 import { formatCount, trimmed } from '../table.ts'
 import { auditListener, type Evidence, prove } from './proof.ts'
 import type { Screen } from './screen.ts'
-import { DEVICES, RATE, type Stage, TOPIC } from './stage.ts'
+import { DEVICES, START_RATE, type Stage, TOPIC } from './stage.ts'
 
 export const STORY_SECONDS = 45
 const AT = { flowing: 3, cut: 10.5, kill: 19, mend: 25, end: 41 }
 /** Between the cut and its line: long enough to see that acks go on. */
 const CUT_SHOWN_AFTER_S = 1.5
-const FIRST_LOOK_S = 2.5
+/** Messages a second of the whole fleet, once code is compiled and connections are up. */
+const RATE = 2_000
+const WARM_S = 1.5
+const FIRST_LOOK_S = 3
 const NEXT_LOOK_S = 2
 /** A machine that is too slow gets this part of what it can do, so that it catches up. */
 const SPARE = 0.75
@@ -47,7 +50,7 @@ export class Story {
   readonly #acks: Rate
   #chapter = 'starting'
   #startS = 0
-  #rate = RATE
+  #rate = START_RATE
   #isOver = false
 
   constructor(
@@ -84,6 +87,8 @@ export class Story {
 
   async #flow(): Promise<void> {
     this.#chapter = 'flowing    '
+    await this.#until(WARM_S)
+    this.#flowAt(RATE)
     for (let step = 0; ; step++) {
       const least = FIRST_LOOK_S + step * NEXT_LOOK_S
       await this.#until(Math.max(AT.flowing * this.#scale, least))
@@ -94,14 +99,18 @@ export class Story {
     await this.#screen.milestone(`flowing      ${speed}   ${countsText(await this.#look())}`)
   }
 
+  #flowAt(rate: number): void {
+    this.#rate = rate
+    this.#stage.fleet.apply({ intervalMs: (DEVICES / rate) * 1_000 })
+  }
+
   /** A machine that cannot keep up gets fewer messages, and the visitor is told. */
   async #slowDown(): Promise<boolean> {
     const { pending } = this.#fleetStats()
     const speed = this.#speed()
     const isCatchingUp = speed > this.#rate * 0.95
     if (pending < this.#rate / 2 || isCatchingUp || this.#rate === RATE_MIN) return false
-    this.#rate = Math.max(RATE_MIN, Math.floor((speed * SPARE) / 100) * 100)
-    this.#stage.fleet.apply({ intervalMs: (DEVICES / this.#rate) * 1_000 })
+    this.#flowAt(Math.max(RATE_MIN, Math.floor((speed * SPARE) / 100) * 100))
     await this.#screen.milestone(
       `slower       this machine acks ${formatCount(speed)} msg/s now: the fleet goes down to ${formatCount(this.#rate)}`,
     )

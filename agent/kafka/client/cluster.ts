@@ -127,6 +127,12 @@ export class Cluster {
     return [...this.#brokers.values()]
   }
 
+  /** Some broker is connected now. */
+  get isConnected(): boolean {
+    for (const connection of this.#open) if (connection.isOpen) return true
+    return false
+  }
+
   /** The bootstrap list as one text, for sentences. */
   get name(): string {
     return this.#options.bootstrapServers.join(',')
