@@ -150,11 +150,14 @@ function findTests(): string[] {
 
 /** Newest change of any file under these paths, in ms since the epoch. */
 function newestChange(paths: readonly string[], ending: string): number {
-  const files = paths.flatMap((path) =>
-    statSync(path).isDirectory()
-      ? readdirSync(path, { recursive: true, encoding: 'utf8' }).map((name) => join(path, name))
-      : [path],
-  )
+  // A folder that has no file yet is not in a clone.
+  const files = paths
+    .filter(existsSync)
+    .flatMap((path) =>
+      statSync(path).isDirectory()
+        ? readdirSync(path, { recursive: true, encoding: 'utf8' }).map((name) => join(path, name))
+        : [path],
+    )
   return Math.max(...files.filter((f) => f.endsWith(ending)).map((f) => statSync(f).mtimeMs))
 }
 
