@@ -38,8 +38,6 @@ export interface Agent {
   /** URLs and host:port of every listener, admin aside. */
   readonly addresses: readonly string[]
   readonly admin: string | undefined
-  /** Rejects when the agent cannot go on. */
-  readonly failed: Promise<never>
   close(): Promise<void>
 }
 
@@ -90,7 +88,6 @@ async function open(
   return {
     addresses,
     admin: admin.addresses[0],
-    failed: new Promise<never>(() => {}),
     async close() {
       reporter.close()
       await close()

@@ -92,7 +92,9 @@ test('every test file runs its suite and leaves no .only', () => {
 })
 
 test('no file is longer than 500 lines', () => {
-  const long = sources.filter(({ source }) => source.split('\n').length > 500).map(({ path }) => path)
+  const long = sources
+    .filter(({ source }) => source.split('\n').length > 500)
+    .map(({ path }) => path)
   assert.equal(long, [])
 })
 

@@ -18,10 +18,16 @@ export const ERROR_CODES = {
   STORE_IN_USE: [false, 'another process holds the store'],
   STORE_MISMATCH: [false, 'the store belongs to another gateway or to a newer version'],
   STORAGE_FULL: [true, 'no room: the sources wait until retention or an operator makes some'],
-  STORAGE_IO: [false, 'the disk failed: nothing written since the last sync may be assumed durable'],
+  STORAGE_IO: [
+    false,
+    'the disk failed: nothing written since the last sync may be assumed durable',
+  ],
   LISTENER_IN_USE: [false, 'a port is taken'],
   UPSTREAM_UNREACHABLE: [true, 'the upstream cluster does not answer'],
-  UPSTREAM_REFUSED: [false, 'the upstream cluster answered with an error that waiting does not cure'],
+  UPSTREAM_REFUSED: [
+    false,
+    'the upstream cluster answered with an error that waiting does not cure',
+  ],
   UPSTREAM_RETRY: [true, 'the upstream cluster asks to try again'],
   PARTITION_FROZEN: [false, 'a partition cannot go on without an operator'],
   TIMEOUT: [true, 'no answer in time'],

@@ -99,7 +99,8 @@ class Cell implements Counter, Gauge {
 
 /** Seconds, 0.1 ms to 60 s. */
 export const DURATION_BUCKETS: readonly number[] = [
-  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60,
+  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+  60,
 ]
 
 class Buckets implements Histogram {
@@ -218,7 +219,7 @@ function histogramLines(name: string, labels: Labels, histogram: Buckets): strin
 function labelText(labels: Labels): string {
   const entries = Object.entries(labels)
   if (entries.length === 0) return ''
-  const escape = (value: string | number) =>
+  const quoted = (value: string | number) =>
     String(value).replace(/\\/g, '\\\\').replace(/"/g, '\\"').replace(/\n/g, '\\n')
-  return `{${entries.map(([key, value]) => `${key}="${escape(value)}"`).join(',')}}`
+  return `{${entries.map(([key, value]) => `${key}="${quoted(value)}"`).join(',')}}`
 }

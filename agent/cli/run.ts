@@ -17,8 +17,6 @@ export interface RunningAgent {
   /** URLs of MQTT listeners and host:port of Kafka listeners. */
   readonly addresses: readonly string[]
   readonly admin: string | undefined
-  /** Rejects when the agent cannot go on. */
-  readonly failed: Promise<never>
   close(): Promise<void>
 }
 
@@ -45,7 +43,7 @@ Runs the agent in the foreground until SIGTERM or Ctrl-C.
   },
 }
 
-/** Starts the agent and waits for its end: asked for (0) or not (the fault is thrown). */
+/** Starts the agent and waits until it is asked to end. */
 export async function serve(
   startAgent: StartAgent,
   config: Config,
@@ -71,7 +69,7 @@ export async function serve(
     })
     try {
       await printLine(terminal.stdout, readyLine(config, agent))
-      await Promise.race([interrupted, agent.failed])
+      await interrupted
       logger.info('stopping: what was taken is committed and flushed first')
     } finally {
       await agent.close()

@@ -140,7 +140,7 @@ export class PartitionLog {
     headersCount: number,
   ): number {
     const { committer } = this.#context
-    const payload = (keyLength > 0 ? keyLength : 0) + (valueLength > 0 ? valueLength : 0)
+    const payload = Math.max(keyLength, 0) + Math.max(valueLength, 0)
     const bound = payload + headersLength + RECORD_OVERHEAD_BYTES
     if (!committer.hasRoomFor(bound) || this.#context.isBlocked()) {
       this.#context.refused('busy')

@@ -53,7 +53,7 @@ export interface Recovered {
 }
 
 export async function recover(target: RecoveryTarget): Promise<Recovered> {
-  const { fs, directory, state } = target
+  const { state } = target
   const checkpoint = await loadCheckpoint(target)
   for (const [key, value] of checkpoint?.state ?? []) state.restore(key, value)
   for (const [key] of checkpoint?.state ?? []) {

@@ -78,10 +78,7 @@ export class TailList {
     headersCount: number,
   ): number {
     const bound =
-      RECORD_OVERHEAD_BYTES +
-      (keyLength > 0 ? keyLength : 0) +
-      (valueLength > 0 ? valueLength : 0) +
-      headersLength
+      RECORD_OVERHEAD_BYTES + Math.max(keyLength, 0) + Math.max(valueLength, 0) + headersLength
     const tail = this.#activeTail(bound, timestamp)
     if (tail === undefined) return -1
     const written = this.#context.kernel.encodeRecord(
