@@ -11,7 +11,7 @@
 
 import { textFault, topicFilterFault, topicNameFault } from './mqtt-text.ts'
 
-export const CLIENT_ID_BYTES_MAX = 256
+const CLIENT_ID_BYTES_MAX = 256
 
 export const PINGRESP = Buffer.of(0xd0, 0)
 

@@ -9,7 +9,7 @@ import type { IngestLog, IngestTopic } from './ingest-log.ts'
 import type { Turn } from './route-cache.ts'
 import { isTopicName } from './routes.ts'
 
-export const PARTITIONS_TOTAL_MAX = 1_000
+const PARTITIONS_TOTAL_MAX = 1_000
 
 export interface DestinationsOptions {
   log: IngestLog

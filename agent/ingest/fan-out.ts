@@ -19,7 +19,7 @@ const FAN_OUT_BYTES_MAX = 8_388_608
 const EMITTING_MAX = 500
 
 /** The emitter of a broker. */
-export interface Emitter {
+interface Emitter {
   emit(packet: BrokerPacket, done: () => void): unknown
   /** True when a connected client subscribes to the topic. */
   hasListener(mqttTopic: string): boolean

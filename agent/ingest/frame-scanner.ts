@@ -14,7 +14,6 @@ export const PUBLISH = 3
 export const PUBACK = 4
 export const PUBREC = 5
 export const PUBREL = 6
-export const PUBCOMP = 7
 export const SUBSCRIBE = 8
 export const UNSUBSCRIBE = 10
 export const PINGREQ = 12

@@ -6,7 +6,7 @@
 import { type BrokerPacket, copyPacket } from './broker-packet.ts'
 
 export const QUEUE_PACKETS_MAX = 1_000
-export const QUEUE_BYTES_MAX = 8_388_608
+const QUEUE_BYTES_MAX = 8_388_608
 const PACKET_OVERHEAD = 200
 
 /** Bytes of all queues. */

@@ -27,7 +27,7 @@ export interface PayloadProfile {
   decode(payload: Buffer, mqttTopic: string): ProfileOutcome
 }
 
-export type ProfileOutcome =
+type ProfileOutcome =
   | {
       readonly kind: 'ok'
       readonly timestamp?: number

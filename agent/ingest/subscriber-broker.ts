@@ -19,7 +19,7 @@ import { LEVELS_MAX } from './mqtt-text.ts'
 import { Persistence } from './persistence.ts'
 
 /** A blocked delivery ends its connection after this. */
-export const DRAIN_TIMEOUT_MS = 5_000
+const DRAIN_TIMEOUT_MS = 5_000
 
 export interface Will {
   readonly mqttTopic: string
