@@ -23,6 +23,7 @@ import type { Log } from '../log/log.ts'
 import type { PartitionLog } from '../log/partition-log.ts'
 import { type Cursor, loadCursor, saveCursor } from './cursor.ts'
 import { shakeHands } from './handshake.ts'
+import { LagClock } from './lag-clock.ts'
 import { Outgoing, type OutgoingBatch } from './outgoing.ts'
 import { adviceFor, parkedBy } from './refusal.ts'
 import { type MirrorLeader, proveTail } from './tail-proof.ts'
@@ -83,6 +84,7 @@ export class PartitionReplicator {
   ackedRecords = 0
   readonly #options: PartitionReplicatorOptions
   readonly #backoff = new Backoff(RETRY)
+  readonly #lagClock: LagClock
   #cursor: Cursor | undefined
   #leader: MirrorLeader | undefined
   #outgoing: Outgoing | undefined
@@ -105,12 +107,18 @@ export class PartitionReplicator {
   constructor(log: PartitionLog, options: PartitionReplicatorOptions) {
     this.log = log
     this.#options = options
+    this.#lagClock = new LagClock(options.clock)
     this.#cursor = loadCursor(options.log.state, log.logId)
     log.replicatedOffset = this.#cursor?.acked ?? 0
   }
 
   get lag(): number {
     return this.log.highWatermark - this.log.replicatedOffset
+  }
+
+  /** Age of the oldest record that is not acked; 0 when there is none. */
+  get lagSeconds(): number {
+    return this.lag === 0 ? 0 : this.#lagClock.seconds(this.log.replicatedOffset)
   }
 
   get topicId(): string {
@@ -164,6 +172,12 @@ export class PartitionReplicator {
   /** New durable records. */
   wake(): void {
     this.#fill()
+  }
+
+  /** To be called a few times a second. */
+  look(): void {
+    this.#lagClock.sample(this.log.highWatermark, this.log.replicatedOffset)
+    this.watchLink()
   }
 
   /** Without a connection whatever was known of the mirror is old. */

@@ -19,7 +19,6 @@ import * as initProducerId from '../kafka/protocol/messages/22-init-producer-id.
 import type { Log } from '../log/log.ts'
 import type { PartitionLog } from '../log/partition-log.ts'
 import { loadProducerId, saveProducerId } from './cursor.ts'
-import { LagClock } from './lag-clock.ts'
 import { ensureMirror, type MirrorOptions, type MirrorOutcome } from './mirror.ts'
 import { PartitionReplicator, type ProduceAnswer, type Sending } from './partition-replicator.ts'
 import { exchangeBatches } from './produce-exchange.ts'
@@ -67,7 +66,6 @@ export class Replicator {
   /** Produce requests without an answer yet. */
   readonly #inFlight = new Map<BrokerConnection, number>()
   readonly #rate: RateLimit
-  readonly #lag: LagClock
   readonly #mirrors = new Map<
     string,
     { at: number; partitions: number; answer: Promise<MirrorOutcome> }
@@ -94,7 +92,6 @@ export class Replicator {
       ...{ cluster, admin, logger, createTopics, replicationFactor, batchBytesMax },
     }
     this.#rate = new RateLimit(clock, options.maxBytesPerSecond)
-    this.#lag = new LagClock(clock)
     this.#stateSince = clock.monotonic()
     this.#registerMetrics(options.metrics)
   }
@@ -126,9 +123,10 @@ export class Replicator {
   }
 
   status(): UpstreamStatus {
-    let [lagRecords, recordsTotal] = [0, 0]
+    let [lagRecords, lagSeconds, recordsTotal] = [0, 0, 0]
     for (const replicator of this.#replicators.values()) {
       lagRecords += replicator.lag
+      lagSeconds = Math.max(lagSeconds, replicator.lagSeconds)
       recordsTotal += replicator.ackedRecords
     }
     return {
@@ -137,7 +135,7 @@ export class Replicator {
       clusterId: this.#cluster.clusterId,
       stateSeconds: (this.#options.clock.monotonic() - this.#stateSince) / 1000,
       lagRecords,
-      lagSeconds: lagRecords === 0 ? 0 : this.#lag.seconds(this.#acked()),
+      lagSeconds,
       recordsTotal,
     }
   }
@@ -146,27 +144,18 @@ export class Replicator {
     return this.#connectedSince !== undefined
   }
 
-  /** Topics come and go; the link's state and the lag are looked at on the way. */
+  /** Topics and connections come and go; lag grows. */
   #look(): void {
     this.#timer = this.#options.clock.after(TOPICS_LOOK_EVERY_MS, () => {
       if (this.#isClosed) return
       this.#adoptTopics()
       this.#watchLink()
-      let produced = 0
-      for (const { log } of this.#replicators.values()) produced += log.highWatermark
-      this.#lag.sample(produced)
       this.#look()
     })
   }
 
-  #acked(): number {
-    let acked = 0
-    for (const { log } of this.#replicators.values()) acked += log.replicatedOffset
-    return acked
-  }
-
   #watchLink(): void {
-    for (const replicator of this.#replicators.values()) replicator.watchLink()
+    for (const replicator of this.#replicators.values()) replicator.look()
     const states = [...this.#replicators.values()].map(({ state }) => state)
     const isConnected =
       this.#cluster.isConnected ||

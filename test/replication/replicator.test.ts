@@ -5,24 +5,12 @@ import * as assert from 'uvu/assert'
 import { readBatchHeader } from '../../agent/record/record-batch.ts'
 import { suite } from '../support/suite.ts'
 import { type Fault, refusal } from './fake-mirror.ts'
-import { ReplicationRig, type RigOptions, TOPIC } from './rig.ts'
+import { TOPIC } from './rig.ts'
+import { rigTests } from './with-rig.ts'
 
 const test = suite('replication/replicator')
 
-function withRig(
-  title: string,
-  run: (rig: ReplicationRig) => Promise<void>,
-  options: RigOptions = {},
-): void {
-  test(title, async () => {
-    const rig = await ReplicationRig.open(options)
-    try {
-      await run(rig)
-    } finally {
-      await rig.close()
-    }
-  })
-}
+const withRig = rigTests(test)
 
 const lostAnswer: Fault = ({ store, socket }) => {
   store()
@@ -154,7 +142,6 @@ withRig('a batch behind one in doubt is not acked before it', async (rig) => {
   // The first is answered as a duplicate, of contents that are not ours.
   mirror.faults.push(({ partition, store }) => {
     const answer = store()
-    const [stored] = partition.batches
     partition.batches.length = 0
     partition.write(
       Array.from({ length: 10 }, () => ({
@@ -163,7 +150,6 @@ withRig('a batch behind one in doubt is not acked before it', async (rig) => {
         value: Buffer.from('foreign'),
       })),
     )
-    assert.ok(stored)
     return { ...answer, logAppendTimeMs: 1 }
   })
   await rig.append('a', 10, { seal: true })
@@ -195,17 +181,17 @@ withRig(
   async (rig) => {
     rig.mirror.create(TOPIC, 2)
     const [broker] = rig.mirror.brokers
-    let isLeftOut = false
+    let isTaken = false
     const send = broker!.send
     broker!.send = (socket, frame) => send(socket, frame)
     rig.mirrorPartition(1).faults.push(({ store }) => {
       store()
-      isLeftOut = true
+      isTaken = true
       return undefined
     })
     await rig.append('a', 5, { partition: 1, seal: true })
     rig.connect()
-    await rig.until('the batch is taken', () => isLeftOut)
+    await rig.until('the batch is taken', () => isTaken)
     rig.mirror.cut()
     await rig.replicated(1)
     assert.equal(await rig.differences(1), [])
@@ -215,13 +201,11 @@ withRig(
 
 withRig('at most five batches of a partition are on their way', async (rig) => {
   rig.mirror.create(TOPIC, 1)
-  const mirror = rig.mirrorPartition()
   let requests = 0
   rig.mirror.onProduce = () => requests++
   let free = () => {}
   const held = new Promise<void>((resolve) => (free = resolve))
   for (let order = 0; order < 9; order++) await rig.append(`t${order}`, 4, { seal: true })
-  mirror.onEndRead = () => {}
   rig.mirror.hold = held
   rig.connect()
   await rig.until('five are sent', () => requests === 5)

@@ -4,9 +4,9 @@
 import { Logger, Metrics } from '../../agent/base/telemetry.ts'
 import { Log } from '../../agent/log/log.ts'
 import type { PartitionLog } from '../../agent/log/partition-log.ts'
-import { decodeRecords, readBatchHeader } from '../../agent/record/record-batch.ts'
+import type { DecodedRecord } from '../../agent/record/record-batch.ts'
 import { Replicator, type ReplicatorOptions } from '../../agent/replication/replicator.ts'
-import { isSame } from '../../agent/replication/tail-proof.ts'
+import { isSame, recordsOf } from '../../agent/replication/tail-proof.ts'
 import { ManualClock } from '../kafka/client/manual-clock.ts'
 import { codecs, kernel } from '../support/batches.ts'
 import { SimFileSystem } from '../support/sim-file-system.ts'
@@ -187,28 +187,30 @@ export class ReplicationRig {
     )
   }
 
-  /** What is not the same on both sides, record for record; empty when all is. */
-  async differences(partition = 0): Promise<string[]> {
+  /** All records of a partition of the store. */
+  async records(partition = 0): Promise<DecodedRecord[]> {
     const log = this.partition(partition)
-    const theirs = this.mirrorPartition(partition).records
-    const found: string[] = []
+    const found: DecodedRecord[] = []
     let offset = log.logStartOffset
     while (offset < log.highWatermark) {
       const read = await this.during(log.read(offset, 1 << 20))
       if (read.kind !== 'batches') throw new Error(`${read.kind} at ${offset}`)
-      for (let at = 0; at < read.bytes.length; ) {
-        const { size } = readBatchHeader(read.bytes, at)
-        for (const record of decodeRecords(read.bytes.subarray(at, at + size), codecs)) {
-          const other = theirs[record.offset]
-          if (other === undefined || !isSame(record, other)) found.push(`offset ${record.offset}`)
-        }
-        at += size
-      }
+      const records = recordsOf(read.bytes, codecs, offset, log.highWatermark)
+      if (typeof records === 'number') throw new Error(`unreadable at ${records}`)
+      found.push(...records)
       offset = read.nextOffset
     }
-    if (theirs.length !== log.highWatermark) {
-      found.push(`${theirs.length} upstream, ${log.highWatermark} here`)
-    }
+    return found
+  }
+
+  /** What is not the same on both sides, record for record; empty when all is. */
+  async differences(partition = 0): Promise<string[]> {
+    const ours = await this.records(partition)
+    const theirs = this.mirrorPartition(partition).records
+    const found = ours
+      .filter((record, index) => theirs[index] === undefined || !isSame(record, theirs[index]!))
+      .map(({ offset }) => `offset ${offset}`)
+    if (theirs.length !== ours.length) found.push(`${theirs.length} upstream, ${ours.length} here`)
     return found
   }
 
