@@ -39,11 +39,19 @@ export class Reader {
   readonly buffer: Buffer
   readonly end: number
   position: number
+  /** Elements of arrays that may still come: each becomes an object many times its bytes. */
+  #elementsLeft: number
 
-  constructor(buffer: Buffer, position = 0, end = buffer.length) {
+  constructor(
+    buffer: Buffer,
+    position = 0,
+    end = buffer.length,
+    elementsMax = Number.POSITIVE_INFINITY,
+  ) {
     this.buffer = buffer
     this.position = position
     this.end = end
+    this.#elementsLeft = elementsMax
   }
 
   get remaining(): number {
@@ -183,6 +191,8 @@ export class Reader {
     if (count < -1 || count * least > this.end - this.position) {
       refuse(`a count of ${count} at position ${this.position}, ${this.remaining} bytes left`)
     }
+    this.#elementsLeft -= Math.max(0, count)
+    if (this.#elementsLeft < 0) refuse(`too many elements, ${count} more of them`)
     return count
   }
 
@@ -202,7 +212,7 @@ export class Reader {
   /** A reader of the next `size` bytes, which this one moves over. */
   section(size: number): Reader {
     const at = this.#take(size)
-    return new Reader(this.buffer, at, at + size)
+    return new Reader(this.buffer, at, at + size, this.#elementsLeft)
   }
 
   /** Throws INPUT_FRAME, for a rule of the message rather than of the primitive. */

@@ -9,7 +9,7 @@
 
 import type { Socket } from 'node:net'
 import { AgentError, codeOf } from '../../base/errors.ts'
-import type { Counter, Logger } from '../../base/telemetry.ts'
+import type { Counter } from '../../base/telemetry.ts'
 import { readRequestHeader } from '../protocol/frame.ts'
 import * as apiVersions from '../protocol/messages/18-api-versions.ts'
 import { Reader } from '../protocol/wire.ts'
@@ -23,7 +23,8 @@ import type { Answer } from './served-api.ts'
 
 export interface ConnectionOptions {
   broker: Broker
-  logger: Logger
+  /** A client is being cut off. */
+  refused: (client: string, reason: string) => void
   memory: RequestMemory
   /** By API name. */
   requests: ReadonlyMap<string, Counter>
@@ -42,6 +43,8 @@ export interface ConnectionOptions {
 const RESERVE_FROM_BYTES = 64 * 1024
 /** Read ahead of a request that is being worked on, so that a client's end is noticed. */
 const READ_AHEAD_BYTES = 64 * 1024
+/** Elements of all arrays of a request; there are 1,000 partitions at most to speak of. */
+const ELEMENTS_MAX = 20_000
 
 interface Slot {
   /** Undefined: the answer is not there yet. */
@@ -209,7 +212,7 @@ export class Connection implements Lifetime {
 
   #dispatch(frame: Buffer): Answer<Buffer[]> | Promise<Answer<Buffer[]>> {
     const { broker, requests } = this.#options
-    const reader = new Reader(frame)
+    const reader = new Reader(frame, 0, frame.length, ELEMENTS_MAX)
     const { apiKey, apiVersion, correlationId, clientId } = readRequestHeader(reader, isFlexible)
     const api = servedApi(apiKey)
     if (api === undefined) return { kind: 'close', reason: `API ${apiKey} is not served` }
@@ -286,8 +289,7 @@ export class Connection implements Lifetime {
   #refuse(reason: string): void {
     if (this.#isOver) return
     const { remoteAddress, remotePort } = this.#socket
-    const client = `${remoteAddress}:${remotePort}`
-    this.#options.logger.warn('Kafka client disconnected', { client, reason })
+    this.#options.refused(`${remoteAddress}:${remotePort}`, reason)
     this.#isFinishing = true
     this.#socket.destroySoon()
   }

@@ -33,9 +33,12 @@ export interface ErrorFields {
   errorMessage: string | null
 }
 
+/** Messages repeat names a client sent: as long as a string on the wire can be, or nearly. */
+const MESSAGE_MAX = 1000
+
 /** The fields of an answer, or of a part of one, that say what went wrong. */
 export function failure(name: KafkaErrorName, message: string | null = null): ErrorFields {
-  return { errorCode: errorCode(name), errorMessage: message }
+  return { errorCode: errorCode(name), errorMessage: message?.slice(0, MESSAGE_MAX) ?? null }
 }
 
 export function failureOf(fault: unknown): ErrorFields {

@@ -6,7 +6,7 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Clock, Timer } from '../../base/clock.ts'
 import { AgentError, codeOf } from '../../base/errors.ts'
-import type { Logger, Metrics } from '../../base/telemetry.ts'
+import type { Counter, Logger, Metrics } from '../../base/telemetry.ts'
 import type { Log } from '../../log/log.ts'
 import type { TopicSettings } from '../../log/topic.ts'
 import { type Address, type Broker, createBroker } from './broker.ts'
@@ -68,6 +68,8 @@ export const KAFKA_LISTENER_DEFAULTS = {
 
 const PROGRESS_EVERY_MS = 10_000
 const CLOSE_LIMIT_MS = 5000
+/** Lines about refused clients in a minute. */
+const REFUSED_LINES_MAX = 20
 
 type Complete = Required<KafkaListenerOptions>
 
@@ -78,14 +80,17 @@ export class KafkaListener {
   readonly #servers: Server[] = []
   readonly #connections = new Set<Connection>()
   #progress: Timer | undefined
+  readonly #refusals: Counter
   #isRefusing = false
+  #refusedLines = 0
+  #refusedLinesAt = 0
   #closing: Promise<void> | undefined
   #allEnded: (() => void) | undefined
 
   private constructor(options: Complete) {
     this.#options = options
     this.#broker = createBroker(options, ADVERTISED)
-    const { metrics, logger } = options
+    const { metrics } = options
     const requests = API_NAMES.map((api) => {
       const help = 'Requests of Kafka clients.'
       return [api, metrics.counter('tributary_kafka_requests_total', help, { api })] as const
@@ -94,10 +99,14 @@ export class KafkaListener {
     this.#connectionOptions = {
       ...options,
       broker: this.#broker,
-      logger,
+      refused: (client, reason) => this.#refused(client, reason),
       memory,
       requests: new Map(requests),
     }
+    this.#refusals = metrics.counter(
+      'tributary_kafka_refused_connections_total',
+      'Connections ended because of what the client sent.',
+    )
     const count = () => this.#connections.size
     metrics.observed('gauge', 'tributary_kafka_connections', 'Kafka clients connected.', count)
   }
@@ -167,6 +176,20 @@ export class KafkaListener {
       this.#isRefusing = false
       if (this.#connections.size === 0) this.#allEnded?.()
     })
+  }
+
+  /** A client that comes back with the same nonsense for ever must not fill the log. */
+  #refused(client: string, reason: string): void {
+    this.#refusals.add()
+    const { clock, logger } = this.#options
+    const now = clock.monotonic()
+    if (now - this.#refusedLinesAt > 60_000) {
+      this.#refusedLinesAt = now
+      this.#refusedLines = 0
+    }
+    if (this.#refusedLines++ < REFUSED_LINES_MAX) {
+      logger.warn('Kafka client disconnected', { client, reason })
+    }
   }
 
   #scheduleProgress(): void {

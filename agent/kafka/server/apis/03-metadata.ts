@@ -37,7 +37,9 @@ async function handle(request: Request, call: Call): Promise<Answer<Response>> {
   const topics: TopicResponse[] = []
   const add = (topic: Topic) => topics.push(describe(topic, request))
   if (wanted === null) for (const topic of log.topics()) add(topic)
-  for (const one of wanted ?? []) {
+  // Each topic once, as in Kafka: an answer is many times its question.
+  const asked = new Map((wanted ?? []).map((one) => [one.name ?? one.topicId, one]))
+  for (const one of asked.values()) {
     const found = await find(one, request, call)
     if ('errorCode' in found) topics.push(unknown(one, found))
     else add(found)

@@ -27,10 +27,11 @@ const BROKER_DEFAULT = -1
 export const createTopics = serve(api, [2, 7], handle)
 
 async function handle(request: Request, call: Call): Promise<Answer<Response>> {
-  const names = request.topics.map(({ name }) => name)
+  const counts = new Map<string, number>()
+  for (const { name } of request.topics) counts.set(name, (counts.get(name) ?? 0) + 1)
   const topics: TopicResponse[] = []
   for (const wanted of request.topics) {
-    const isTwice = names.indexOf(wanted.name) !== names.lastIndexOf(wanted.name)
+    const isTwice = counts.get(wanted.name) !== 1
     topics.push(await create(wanted, isTwice, request.validateOnly, call))
   }
   return now({ topics })

@@ -9,14 +9,25 @@ import { partitionOf } from '../partition-lookup.ts'
 import type { ProducerState } from '../producer-states.ts'
 import { type Call, now, serve } from '../served-api.ts'
 
-export const describeProducers = serve(api, [0, 0], (request, call) =>
-  now({
+export const describeProducers = serve(api, [0, 0], (request, call) => {
+  // Each partition once: an answer is many times its question.
+  const told = new Set<string>()
+  const answer = (name: string, partitionIndex: number) => {
+    const partition = `${name}-${partitionIndex}`
+    if (!told.has(partition)) {
+      told.add(partition)
+      return answerOne(name, partitionIndex, call)
+    }
+    const error = failure('INVALID_REQUEST', 'a partition is in the request twice')
+    return { partitionIndex, ...error, activeProducers: [] }
+  }
+  return now({
     topics: request.topics.map(({ name, partitionIndexes }) => ({
       name,
-      partitions: partitionIndexes.map((index) => answerOne(name, index, call)),
+      partitions: partitionIndexes.map((index) => answer(name, index)),
     })),
-  }),
-)
+  })
+})
 
 function answerOne(name: string, partitionIndex: number, { broker }: Call) {
   const partition = partitionOf(broker.log, name, partitionIndex)
