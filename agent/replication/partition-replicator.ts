@@ -60,7 +60,7 @@ export interface PartitionReplicatorOptions {
 }
 
 const IN_FLIGHT_MAX = 5
-const RETRY = { firstMs: 100, longestMs: 10_000, random: Math.random }
+const RETRY = { firstMs: 100, longestMs: 5_000, random: Math.random }
 const PARKED_RETRY_MS = 30_000
 /** Errors that waiting does not cure and that concern this batch or topic: kafka-semantics §11.12. */
 const PARKING = new Set([
