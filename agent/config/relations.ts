@@ -1,5 +1,6 @@
 // What must hold between keys, once each of them is right by itself.
 
+import { isTopicName } from '../log/topic.ts'
 import { didYouMean } from './did-you-mean.ts'
 import { isLoopback, parseHostPort, parseMqttAddress } from './listen-address.ts'
 import { type Config, TOPIC_NAME } from './schema.ts'
@@ -85,6 +86,8 @@ function checkTopics(config: Config, problem: Report): void {
       problem(key, `${key}: "${name}" is ${name.length} characters; Kafka takes 1 to 249`)
     } else if (name === '.' || name === '..') {
       problem(key, `${key}: "${name}" is no name Kafka takes`)
+    } else if (!isTopicName(name)) {
+      problem(key, `${key}: "${name}" is the name of a file of the store; choose another one`)
     }
   }
   if (topicPrefix !== '' && !TOPIC_NAME.test(topicPrefix)) {

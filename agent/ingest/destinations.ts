@@ -4,10 +4,9 @@
 // counts: together with all others never more than `maxTopics` topics and 1,000 partitions, because
 // a device must not be able to fill the disk, or the cluster, with topics.
 
-import type { TopicSettings } from '../log/topic.ts'
+import { isTopicName, type TopicSettings } from '../log/topic.ts'
 import type { IngestLog, IngestTopic } from './ingest-log.ts'
 import type { Turn } from './route-cache.ts'
-import { isTopicName } from './routes.ts'
 
 const PARTITIONS_TOTAL_MAX = 1_000
 
@@ -31,7 +30,7 @@ export class Destinations {
     const { log, topicSettings } = this.#options
     const known = log.topic(name)
     if (known !== undefined) return known
-    if (!isTopicName(name)) return `${JSON.stringify(name.slice(0, 60))} cannot be a Kafka topic`
+    if (!isTopicName(name)) return `${JSON.stringify(name.slice(0, 60))} cannot be a topic`
     const settings = topicSettings(short)
     if (!isConfigured) {
       const full = this.#full(settings.partitions)

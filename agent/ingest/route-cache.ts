@@ -11,6 +11,8 @@ import type { RouteMatch } from './routes.ts'
 
 const SETS = 4096
 const WAYS = 4
+/** Longer names are looked up each time: an entry holds its name several times over. */
+const NAME_BYTES_MAX = 512
 
 /** Counts the messages of one Kafka topic that have no key. */
 export interface Turn {
@@ -85,6 +87,7 @@ export class RouteCache {
 
   /** Keeps the entry for the name that `find` has just not found. */
   add(entry: RoutedTopic): void {
+    if (entry.bytes.length > NAME_BYTES_MAX) return
     for (let slot = this.#set; slot < this.#set + WAYS; slot++) {
       if (this.#slots[slot] !== undefined) continue
       this.#slots[slot] = entry

@@ -70,8 +70,6 @@ export interface RouteMatch {
   readonly captures: readonly string[]
 }
 
-const TOPIC_NAME_MAX = 249
-
 export class Routes {
   readonly gateway: string
   readonly #prefix: string
@@ -129,11 +127,6 @@ export class Routes {
   prefixed(topic: string): string {
     return legal(this.#prefix + topic)
   }
-}
-
-/** True for what Kafka takes as a topic name. */
-export function isTopicName(name: string): boolean {
-  return name.length <= TOPIC_NAME_MAX && !/^\.{0,2}$/.test(name) && !/[^a-zA-Z0-9._-]/.test(name)
 }
 
 function legal(name: string): string {

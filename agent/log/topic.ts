@@ -26,6 +26,8 @@ export interface TopicRecord {
 
 export const PARTITIONS_MAX = 1000
 const NAME_PATTERN = /^[a-zA-Z0-9._-]{1,249}$/
+/** Their partitions' directories would have the names of the store's own files. */
+const RESERVED_NAMES: readonly string[] = ['journal', 'checkpoint']
 
 export class Topic {
   readonly name: string
@@ -53,14 +55,20 @@ export function newTopicId(): string {
   return randomUUID()
 }
 
-/** Kafka's own rules for names; a name is also a directory. */
+/** Kafka's own rules for names, and one of ours: a name is also a directory. */
+export function isTopicName(name: string): boolean {
+  const isDots = name === '.' || name === '..'
+  return NAME_PATTERN.test(name) && !isDots && !RESERVED_NAMES.includes(name)
+}
+
+/** Fault: INPUT_TOPIC. */
 export function checkTopicName(name: string): void {
-  if (NAME_PATTERN.test(name) && name !== '.' && name !== '..') return
+  if (isTopicName(name)) return
   const shown = JSON.stringify(name.slice(0, 80))
-  throw new AgentError(
-    'INPUT_TOPIC',
-    `${shown} cannot be a topic: use up to 249 of a-z A-Z 0-9 . _ - and not only dots`,
-  )
+  const rule = RESERVED_NAMES.includes(name)
+    ? 'a file of the store has this name'
+    : 'use up to 249 of a-z A-Z 0-9 . _ - and not only dots'
+  throw new AgentError('INPUT_TOPIC', `${shown} cannot be a topic: ${rule}`)
 }
 
 export function checkPartitions(name: string, count: number): void {

@@ -458,4 +458,11 @@ test('an unreadable configuration says so', async () => {
     ])
 })
 
+test('no topic gets the name of a file of the store', async () => {
+  await refuses(
+    'topicPrefix: ""\ndeadLetter: journal\n',
+    `tributary.yaml:2: deadLetter: "journal" is the name of a file of the store; choose another one`,
+  )
+})
+
 test.run()
