@@ -20,8 +20,8 @@ export interface OutgoingBatch {
 }
 
 /** Bytes of batches read ahead per partition. */
-const READY_BYTES_MAX = 512 * 1024
-const READ_BYTES = 256 * 1024
+const READY_BYTES_MAX = 256 * 1024
+const READ_BYTES = 128 * 1024
 const SEQUENCE_MODULUS = 2 ** 31
 
 export class Outgoing {
