@@ -33,7 +33,7 @@ export interface LogOptions {
 }
 
 const LOG_DEFAULTS = {
-  arenaBytes: 16 * 1024 * 1024,
+  arenaBytes: 8 * 1024 * 1024,
   journalBytes: 16 * 1024 * 1024,
   batchBytes: 256 * 1024,
   segmentBytes: 16 * 1024 * 1024,
