@@ -11,13 +11,15 @@ import type { Clock, Timer } from './base/clock.ts'
 
 type Collect = (options: { type: 'minor' }) => void
 
-const LOOK_EVERY_MS = 20
+/** Between looks: the first while memory grows, up to the second while nothing happens. */
+const LOOK_MS = [20, 100] as const
 const PILE_BYTES = 6 * 1024 * 1024
 
 export class YoungHeap {
   readonly #clock: Clock
   readonly #collect: Collect
   #timer: Timer | undefined
+  #waitMs: number = LOOK_MS[0]
   /** What the last collection left. */
   #kept = 0
 
@@ -35,8 +37,9 @@ export class YoungHeap {
   }
 
   #look(): void {
-    this.#timer = this.#clock.after(LOOK_EVERY_MS, () => {
+    this.#timer = this.#clock.after(this.#waitMs, () => {
       const { external_memory: bytes } = getHeapStatistics()
+      this.#waitMs = bytes > this.#kept ? LOOK_MS[0] : Math.min(this.#waitMs * 1.5, LOOK_MS[1])
       this.#kept = Math.min(this.#kept, bytes)
       if (bytes - this.#kept > PILE_BYTES) {
         this.#collect({ type: 'minor' })

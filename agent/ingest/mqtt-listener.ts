@@ -11,7 +11,6 @@ import { createServer as createHttpsServer } from 'node:https'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls'
-import { createWebSocketStream, WebSocketServer } from 'ws'
 import { AgentError, codeOf } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
 import { MqttFront, type MqttFrontOptions, type MqttStatus } from './mqtt-front.ts'
@@ -89,7 +88,7 @@ export class MqttListener {
   }
 
   async #listen(address: MqttAddress, tls: TlsOptions | undefined): Promise<void> {
-    const server = this.#createServer(address, tls)
+    const server = await this.#createServer(address, tls)
     const { scheme, host, port } = address
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error) => reject(listenFault(address, error)))
@@ -102,7 +101,10 @@ export class MqttListener {
     this.addresses.push(`${scheme}://${host.includes(':') ? `[${host}]` : host}:${bound}`)
   }
 
-  #createServer({ scheme, host }: MqttAddress, tls: TlsOptions | undefined): Server | HttpServer {
+  async #createServer(
+    { scheme, host }: MqttAddress,
+    tls: TlsOptions | undefined,
+  ): Promise<Server | HttpServer> {
     const isLocal = isLoopback(host)
     const take = (socket: Socket) => this.#attach(socket, socket, isLocal)
     const streams = { allowHalfOpen: true, noDelay: true }
@@ -118,7 +120,9 @@ export class MqttListener {
     }
   }
 
-  #serveWebSockets(server: HttpServer, isLocal: boolean): HttpServer {
+  async #serveWebSockets(server: HttpServer, isLocal: boolean): Promise<HttpServer> {
+    // Loaded only here: few gateways take WebSockets, and every one should start quickly.
+    const { createWebSocketStream, WebSocketServer } = await import('ws')
     const sockets = new WebSocketServer({
       server,
       perMessageDeflate: false,

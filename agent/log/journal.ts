@@ -223,15 +223,18 @@ export class Journal {
     let number = 0
     while (taken.has(`${directory}/journal-${number}`)) number++
     const path = `${directory}/journal-${number}`
-    const handle = await fs.open(path, 'create', { durable: true })
-    const zeros = Buffer.alloc(Math.min(fileBytes, 1 << 20))
-    for (let position = 0; position < fileBytes; position += zeros.length) {
-      await handle.write(
-        [zeros.subarray(0, Math.min(zeros.length, fileBytes - position))],
-        position,
-      )
+    const blank = await fs.open(path, 'create')
+    try {
+      const zeros = Buffer.alloc(Math.min(fileBytes, 1 << 20))
+      for (let position = 0; position < fileBytes; position += zeros.length) {
+        await blank.write([zeros.subarray(0, fileBytes - position)], position)
+      }
+      await blank.sync()
+    } finally {
+      await blank.close()
     }
     await fs.syncDirectory(directory)
+    const handle = await fs.open(path, 'write', { durable: true })
     const file = { path, generation: 0, handle }
     this.#files.push(file)
     return file
