@@ -34,14 +34,14 @@ export interface Evidence {
 interface Side {
   readonly name: 'gateway' | 'cloud'
   readonly session: KafkaSession
-  readonly status: Status
+  readonly status: Pick<Status, 'topics'>
   readonly seen: Observations
   records: number
 }
 
 interface End {
   readonly kafkaAddress: string
-  readonly status: Status
+  readonly status: Pick<Status, 'topics'>
 }
 
 const DIFFERENCES_MAX = 20
@@ -112,7 +112,7 @@ async function openSide(name: Side['name'], end: End, terminal: Terminal): Promi
   return { name, session, status: end.status, seen: new Observations(), records: 0 }
 }
 
-function partitionsOf({ topics }: Status): [topic: string, partition: number][] {
+function partitionsOf({ topics }: Pick<Status, 'topics'>): [topic: string, partition: number][] {
   return topics.flatMap(({ topic, partitions }) =>
     partitions.map(({ partition }): [string, number] => [topic, partition]),
   )

@@ -23,7 +23,7 @@ const CUT_SHOWN_AFTER_S = 1.5
 /** Messages a second of the whole fleet, once code is compiled and connections are up. */
 const RATE = 2_000
 const WARM_S = 1.5
-const FIRST_LOOK_S = 3
+const FIRST_LOOK_S = 3.5
 const NEXT_LOOK_S = 2
 /** A machine that is too slow gets this part of what it can do, so that it catches up. */
 const SPARE = 0.75
@@ -51,6 +51,9 @@ export class Story {
   #chapter = 'starting'
   #startS = 0
   #rate = START_RATE
+  /** When the fleet got this rate, and what was acked before. */
+  #rateSince = 0
+  #ackedBefore = 0
   #isOver = false
 
   constructor(
@@ -101,13 +104,15 @@ export class Story {
 
   #flowAt(rate: number): void {
     this.#rate = rate
+    this.#rateSince = this.#now
+    this.#ackedBefore = this.#fleetStats().acked
     this.#stage.fleet.apply({ intervalMs: (DEVICES / rate) * 1_000 })
   }
 
   /** A machine that cannot keep up gets fewer messages, and the visitor is told. */
   async #slowDown(): Promise<boolean> {
-    const { pending } = this.#fleetStats()
-    const speed = this.#speed()
+    const { pending, acked } = this.#fleetStats()
+    const speed = ((acked - this.#ackedBefore) * 1_000) / (this.#now - this.#rateSince)
     const isCatchingUp = speed > this.#rate * 0.95
     if (pending < this.#rate / 2 || isCatchingUp || this.#rate === RATE_MIN) return false
     this.#flowAt(Math.max(RATE_MIN, Math.floor((speed * SPARE) / 100) * 100))
@@ -155,14 +160,18 @@ export class Story {
     await link.mend()
     const mended = this.#now
     this.#chapter = 'LINK BACK  '
-    let now = before
+    let [now, sending] = [before, mended]
     await this.#wait('the cloud catches up', async () => {
+      if (now.cloud === before.cloud) sending = this.#now
       now = await this.#look()
+      failWhenStuck(await this.#stage.gateway.status())
       return now.cloud >= before.gateway && now.gateway - now.cloud <= this.#rate * CAUGHT_UP_S
     })
     const records = formatCount(now.cloud - before.cloud)
-    const seconds = trimmed((this.#now - mended) / 1_000)
-    await this.#screen.milestone(`LINK BACK    caught up ${records} records in ${seconds} s`)
+    const took = trimmed((this.#now - sending) / 1_000)
+    const idleS = (sending - mended) / 1_000
+    const idle = idleS < 1 ? '' : ` (the gateway tried again after ${trimmed(idleS)} s)`
+    await this.#screen.milestone(`LINK BACK    caught up ${records} records in ${took} s${idle}`)
   }
 
   async #prove(): Promise<Evidence> {
@@ -268,10 +277,10 @@ function isDrained({ topics, upstream }: Status): boolean {
 }
 
 function failWhenStuck({ topics }: Status): void {
-  for (const { topic, partitions } of topics) {
-    for (const { partition, replication, reason } of partitions) {
+  for (const { partitions } of topics) {
+    for (const { replication, reason } of partitions) {
       if (replication !== 'frozen' && replication !== 'parked') continue
-      throw new AgentError('PARTITION_FROZEN', `${topic}-${partition} is ${replication}: ${reason}`)
+      throw new AgentError('PARTITION_FROZEN', `${replication}: ${reason}`)
     }
   }
 }
