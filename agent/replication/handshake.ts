@@ -94,7 +94,7 @@ function strangeness(
 
 async function connectToLeader({ cluster, log }: HandshakeOptions): Promise<MirrorLeader> {
   const { nodeId, leaderEpoch } = await cluster.leaderOf(log.topic.name, log.partition)
-  return { connection: await cluster.connectionTo(nodeId), leaderEpoch }
+  return { connection: await cluster.connectionTo(nodeId), nodeId, leaderEpoch }
 }
 
 /** Undefined when sending may go on at `end`, else why not and what to do. */

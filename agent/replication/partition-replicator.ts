@@ -26,6 +26,7 @@ import { shakeHands } from './handshake.ts'
 import { LagClock } from './lag-clock.ts'
 import { Outgoing, type OutgoingBatch } from './outgoing.ts'
 import { adviceFor, parkedBy } from './refusal.ts'
+import type { KnownLeader } from './stalled-leader.ts'
 import { type MirrorLeader, proveTail } from './tail-proof.ts'
 
 export type ReplicationState = 'connecting' | 'streaming' | 'catching-up' | 'frozen' | 'parked'
@@ -128,6 +129,13 @@ export class PartitionReplicator {
   /** To the leader, while streaming. */
   get connection(): BrokerConnection | undefined {
     return this.#leader?.connection
+  }
+
+  /** Who owes us an answer; undefined: nobody. */
+  get awaited(): KnownLeader | undefined {
+    if (this.#leader === undefined || this.#inFlight.length === 0) return undefined
+    const { nodeId, leaderEpoch } = this.#leader
+    return { topic: this.log.topic.name, partition: this.log.partition, nodeId, leaderEpoch }
   }
 
   start(): void {

@@ -12,7 +12,7 @@ import { AgentError } from '../base/errors.ts'
 import type { Logger, Metrics } from '../base/telemetry.ts'
 import { Admin } from '../kafka/client/admin.ts'
 import type { BrokerConnection, TlsSettings } from '../kafka/client/broker-connection.ts'
-import { Cluster } from '../kafka/client/cluster.ts'
+import { Cluster, type ClusterOptions } from '../kafka/client/cluster.ts'
 import { refusedBy } from '../kafka/client/kafka-fault.ts'
 import type { SaslSettings } from '../kafka/client/sasl.ts'
 import * as initProducerId from '../kafka/protocol/messages/22-init-producer-id.ts'
@@ -23,6 +23,7 @@ import { ensureMirror, type MirrorOptions, type MirrorOutcome } from './mirror.t
 import { PartitionReplicator, type ProduceAnswer, type Sending } from './partition-replicator.ts'
 import { exchangeBatches } from './produce-exchange.ts'
 import { RateLimit } from './rate-limit.ts'
+import { hasMoved } from './stalled-leader.ts'
 
 export interface ReplicatorOptions {
   log: Log
@@ -52,19 +53,31 @@ export interface UpstreamStatus {
 }
 
 const REQUESTS_IN_FLIGHT_MAX = 5
+/** Of everything but Produce, which sets its own. */
+const QUESTION_TIMEOUT_MS = 10_000
+/** A broker that has owed an answer for so long may not be the leader any more. */
+const STALLED_AFTER_MS = 5_000
 const REQUEST_BYTES_MAX = 1024 * 1024
 const TOPICS_LOOK_EVERY_MS = 250
 const MIRROR_CHECKED_FOR_MS = 5_000
 const STATE_METRIC = 'tributary_replication_state'
 const STATES = ['connecting', 'streaming', 'catching-up', 'frozen', 'parked'] as const
 
+/** Produce requests of one connection without an answer yet. */
+interface InFlight {
+  count: number
+  /** When the last answer came, or the first of them was sent. */
+  since: number
+  isAsked: boolean
+}
+
 export class Replicator {
   readonly #options: ReplicatorOptions
   readonly #cluster: Cluster
   readonly #mirrorOptions: MirrorOptions
   readonly #replicators = new Map<PartitionLog, PartitionReplicator>()
-  /** Produce requests without an answer yet. */
-  readonly #inFlight = new Map<BrokerConnection, number>()
+  readonly #clusterOptions: ClusterOptions
+  readonly #inFlight = new Map<BrokerConnection, InFlight>()
   readonly #rate: RateLimit
   readonly #mirrors = new Map<
     string,
@@ -84,7 +97,8 @@ export class Replicator {
   constructor(options: ReplicatorOptions) {
     this.#options = options
     const { bootstrapServers, clientId, clock, logger, tls, sasl } = options
-    this.#cluster = new Cluster({ bootstrapServers, clientId, clock, logger, tls, sasl })
+    this.#clusterOptions = { bootstrapServers, clientId, clock, logger, tls, sasl }
+    this.#cluster = new Cluster({ ...this.#clusterOptions, requestTimeoutMs: QUESTION_TIMEOUT_MS })
     const { createTopics, replicationFactor, batchBytesMax } = options
     const cluster = this.#cluster
     const admin = new Admin(cluster)
@@ -150,6 +164,7 @@ export class Replicator {
       if (this.#isClosed) return
       this.#adoptTopics()
       this.#watchLink()
+      this.#watchStalled()
       this.#look()
     })
   }
@@ -167,6 +182,24 @@ export class Replicator {
     if (isConnected) logger.info(`upstream ${bootstrapServers.join(',')} connected`)
     else
       logger.warn(`upstream ${bootstrapServers.join(',')} lost: records wait here until it is back`)
+  }
+
+  /** Leaves a broker that hangs when the cluster has: what it owes is asked of the new leader. */
+  #watchStalled(): void {
+    const now = this.#options.clock.monotonic()
+    for (const [connection, inFlight] of this.#inFlight) {
+      if (inFlight.isAsked || now - inFlight.since < STALLED_AFTER_MS) continue
+      const awaited = [...this.#replicators.values()]
+        .filter((replicator) => replicator.connection === connection)
+        .flatMap((replicator) => replicator.awaited ?? [])
+      inFlight.isAsked = true
+      hasMoved(awaited, this.#clusterOptions).then((isMoved) => {
+        inFlight.isAsked = false
+        if (!isMoved || this.#isClosed) return
+        this.#options.logger.warn(`${connection.address} does not answer and leads no more`)
+        connection.close()
+      })
+    }
   }
 
   #adoptTopics(): void {
@@ -300,7 +333,7 @@ export class Replicator {
       const mine = replicator.connection
       if (next === undefined || mine === undefined) continue
       if (connection !== undefined && mine !== connection) continue
-      if ((this.#inFlight.get(mine) ?? 0) >= REQUESTS_IN_FLIGHT_MAX) continue
+      if ((this.#inFlight.get(mine)?.count ?? 0) >= REQUESTS_IN_FLIGHT_MAX) continue
       if (bytes > 0 && bytes + next.bytes.length > REQUEST_BYTES_MAX) continue
       connection = mine
       bytes += next.bytes.length
@@ -312,11 +345,15 @@ export class Replicator {
   }
 
   #send(connection: BrokerConnection, sendings: Sending[]): void {
-    this.#inFlight.set(connection, (this.#inFlight.get(connection) ?? 0) + 1)
+    const { clock } = this.#options
+    const fresh = { count: 0, since: clock.monotonic(), isAsked: false }
+    const inFlight = this.#inFlight.get(connection) ?? fresh
+    inFlight.count++
+    this.#inFlight.set(connection, inFlight)
     const settle = (answers: Map<Sending, ProduceAnswer>) => {
-      const left = this.#inFlight.get(connection)! - 1
-      if (left === 0) this.#inFlight.delete(connection)
-      else this.#inFlight.set(connection, left)
+      inFlight.count--
+      inFlight.since = clock.monotonic()
+      if (inFlight.count === 0) this.#inFlight.delete(connection)
       for (const sending of sendings) sending.replicator.settle(sending, answers.get(sending))
       this.#pumpSoon()
     }

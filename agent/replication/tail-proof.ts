@@ -24,6 +24,7 @@ const FETCH_BYTES = 1024 * 1024
 /** Who leads the mirror partition: the connection to it, and its epoch when it was found. */
 export interface MirrorLeader {
   connection: BrokerConnection
+  nodeId: number
   leaderEpoch: number
 }
 

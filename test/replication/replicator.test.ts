@@ -233,6 +233,46 @@ withRig(
   { nodes: 2 },
 )
 
+withRig(
+  'a leader that hangs is left when the cluster has another one',
+  async (rig) => {
+    const { partitions } = rig.mirror.create(TOPIC, 1)
+    let isHanging = false
+    partitions[0]!.faults.push(({ store }) => {
+      store()
+      isHanging = true
+      return undefined
+    })
+    await rig.append('a', 10, { seal: true })
+    rig.connect()
+    await rig.until('the leader hangs', () => isHanging)
+    const start = rig.clock.monotonic()
+    partitions[0]!.leaderId = 2
+    partitions[0]!.leaderEpoch = 6
+    await rig.replicated()
+    assert.ok(rig.clock.monotonic() - start < 20_000)
+    assert.equal(partitions[0]!.arrived, [0])
+    assert.equal(await rig.differences(), [])
+  },
+  { nodes: 2 },
+)
+
+withRig('a leader that hangs and still leads is waited for', async (rig) => {
+  rig.mirror.create(TOPIC, 1)
+  let answer = () => {}
+  rig.mirror.hold = new Promise((resolve) => (answer = resolve))
+  await rig.append('a', 10, { seal: true })
+  rig.connect()
+  await rig.until('it is asked', () => rig.mirror.brokers[0]!.countOf(0) > 0)
+  const [before] = rig.mirror.brokers[0]!.sockets
+  const start = rig.clock.monotonic()
+  await rig.until('a long time', () => rig.clock.monotonic() - start > 15_000)
+  answer()
+  await rig.replicated()
+  assert.ok(rig.mirror.brokers[0]!.sockets.has(before!))
+  assert.equal(rig.mirrorPartition().arrived, [0])
+})
+
 withRig('an idle partition whose connection ended shakes hands before it sends', async (rig) => {
   await rig.append('a', 10, { seal: true })
   await rig.append('b', 10, { seal: true })
