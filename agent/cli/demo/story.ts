@@ -162,8 +162,10 @@ export class Story {
     this.#chapter = 'LINK BACK  '
     let [now, sending] = [before, mended]
     await this.#wait('the cloud catches up', async () => {
-      if (now.cloud === before.cloud) sending = this.#now
+      const asked = this.#now
       now = await this.#look()
+      // Still nothing: whatever comes has been sent after this.
+      if (now.cloud === before.cloud) sending = asked
       failWhenStuck(await this.#stage.gateway.status())
       return now.cloud >= before.gateway && now.gateway - now.cloud <= this.#rate * CAUGHT_UP_S
     })
