@@ -58,10 +58,6 @@ export class AgentChild {
     writeFileSync(this.#configFile, stringify(config))
   }
 
-  get pid(): number | undefined {
-    return this.#child?.pid
-  }
-
   get kafkaAddress(): string {
     return `127.0.0.1:${this.ports.kafka}`
   }

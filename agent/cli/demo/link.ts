@@ -27,11 +27,6 @@ export class Link {
     return `127.0.0.1:${this.port}`
   }
 
-  /** Connections that are up, each counted once. */
-  get connections(): number {
-    return this.#sockets.size / 2
-  }
-
   mend(): Promise<void> {
     if (this.#server !== undefined) return Promise.resolve()
     const server = createServer((near) => this.#join(near))

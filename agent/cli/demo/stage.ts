@@ -14,7 +14,7 @@ import { AgentChild, killChildren } from './agent-child.ts'
 import { freePorts } from './free-ports.ts'
 import { Link } from './link.ts'
 
-export const GATEWAY = 'demo'
+const GATEWAY = 'demo'
 export const TOPIC = `${GATEWAY}.sensors`
 export const DEVICES = 40
 /** Messages a second of the whole fleet, to begin with. */
