@@ -21,10 +21,6 @@ class StandIn implements RunningAgent {
   readonly addresses = ['mqtt://127.0.0.1:1883', '127.0.0.1:9092']
   readonly admin = '127.0.0.1:9883'
   closed = 0
-  fail: (error: Error) => void = () => {}
-  readonly failed = new Promise<never>((_, reject) => {
-    this.fail = reject
-  })
 
   async close(): Promise<void> {
     this.closed++
@@ -60,20 +56,6 @@ test('a signal closes the agent and is exit 0', async () => {
   assert.is(agent.closed, 1)
   assert.is(terminal.listening, 0)
   assert.is(terminal.stdout.text.split('\n').length, 2)
-})
-
-test('an agent that cannot go on is closed, and its fault is the outcome', async () => {
-  const terminal = new TestTerminal({})
-  const agent = new StandIn()
-  const running = serve(async () => agent, await configured(), terminal)
-  agent.fail(new AgentError('STORAGE_IO', 'the disk failed'))
-  try {
-    await running
-    assert.unreachable()
-  } catch (error) {
-    assert.is((error as Error).message, 'the disk failed')
-  }
-  assert.is(agent.closed, 1)
 })
 
 test('an agent that does not start leaves no signal handler and no ready line', async () => {
