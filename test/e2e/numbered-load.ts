@@ -26,7 +26,7 @@ const JOBS = 'gw.jobs'
 const PARTITIONS = { [SENSORS]: 3, [JOBS]: 2 }
 export const PARTITIONS_COUNT = 5
 const WINDOW = 25
-const JOB_RECORDS = 300
+const JOB_RECORDS = 150
 
 /** What the agent of such a test is configured with, its upstream aside. */
 export const LOAD_CONFIG = {
@@ -119,7 +119,7 @@ export class Jobs {
       }))
       await producer.send(JOBS, records)
       this.acked += JOB_RECORDS
-      await delay(20)
+      await delay(40)
     }
   }
 
