@@ -75,6 +75,25 @@ test('no message overtakes another: 400 of 400 arrive, QoS 0, 1 and 2 mixed', as
   await rig.front.close()
 })
 
+test('a delivery has the QoS that was granted, also through a wildcard', async () => {
+  const rig = await openRig()
+  const pub = await publisher(rig)
+  for (const [filter, granted] of [
+    ['a/b', 1],
+    ['a/+', 1],
+    ['#', 0],
+    ['+/b', 2],
+  ] as const) {
+    const sub = await subscriber(rig, filter, granted, { clientId: 'sub' })
+    pub.send(publish('a/b', 'x', { qos: 2, id: 1 }), ack(TYPE.pubrel, 1))
+    const packet = await sub.expect(TYPE.publish)
+    assert.is((packet.flags >> 1) & 3, granted, filter)
+    sub.send(DISCONNECT)
+    await sub.closed
+  }
+  await rig.front.close()
+})
+
 test('a frozen subscriber stalls neither ingest nor the others, and is let go', async () => {
   const rig = await openRig()
   const frozen = await subscriber(rig, '#', 0, { clientId: 'frozen' })
