@@ -22,6 +22,7 @@ import { KafkaListener } from './kafka/server/listener.ts'
 import { Log } from './log/log.ts'
 import { Replicator } from './replication/replicator.ts'
 import { statusParts } from './status-parts.ts'
+import { storeFault } from './store-fault.ts'
 import { YoungHeap } from './young-heap.ts'
 
 export interface AgentDeps {
@@ -114,6 +115,8 @@ function openLog(config: Config, { logger, metrics, clock }: AgentDeps): Promise
       budgetShare: 'bytes' in budget ? undefined : budget.percent / 100,
       keepFreeBytes: storage.keepFree,
     },
+  }).catch((error: unknown) => {
+    throw storeFault(error, config.dataDir)
   })
 }
 

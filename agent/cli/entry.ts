@@ -98,6 +98,7 @@ const EXIT_CODES: Partial<Record<ErrorCode, ExitCode>> = {
   UPSTREAM_RETRY: EXIT.unreachable,
   LISTENER_IN_USE: EXIT.unreachable,
   STORE_IN_USE: EXIT.unreachable,
+  STORE_MISMATCH: EXIT.config,
   TIMEOUT: EXIT.unreachable,
 }
 

