@@ -31,6 +31,10 @@ export interface KafkaClusterOptions {
   nodes?: 1 | 3
   /** Broker properties over the defaults below, such as `producer.id.expiration.ms`. */
   properties?: Record<string, string | number>
+  /** Beside the plain one that the harness uses, such as `SASL_SSL://127.0.0.1:15001`; one node only. */
+  listeners?: readonly string[]
+  /** Users that exist from the start, as `SCRAM-SHA-256=[name=ann,password=secret]`. */
+  scram?: readonly string[]
 }
 
 const START_LIMIT_MS = 90_000
@@ -180,8 +184,8 @@ export class KafkaCluster {
     const tools = new KafkaTools(java, classPath)
     await Promise.all(
       nodes.map((node, index) => {
-        writeNodeFiles(node, ports[count + index]!, voters, options.properties ?? {})
-        return format(node, tools)
+        writeNodeFiles(node, ports[count + index]!, voters, options)
+        return format(node, tools, options.scram ?? [])
       }),
     )
     return new KafkaCluster(folder, nodes, jvm)
@@ -233,15 +237,21 @@ function writeNodeFiles(
   node: KafkaNode,
   controllerPort: number,
   voters: string[],
-  properties: Record<string, string | number>,
+  { properties, listeners = [] }: KafkaClusterOptions,
 ): void {
+  const plain = `PLAINTEXT://127.0.0.1:${node.port}`
+  const controller = `CONTROLLER://127.0.0.1:${controllerPort}`
   const all: Record<string, string | number> = {
     'process.roles': 'broker,controller',
     'node.id': node.id,
     'controller.quorum.voters': voters.join(','),
-    listeners: `PLAINTEXT://127.0.0.1:${node.port},CONTROLLER://127.0.0.1:${controllerPort}`,
-    'advertised.listeners': `PLAINTEXT://127.0.0.1:${node.port}`,
+    listeners: [plain, controller, ...listeners].join(','),
+    'advertised.listeners': [plain, ...listeners].join(','),
     'controller.listener.names': 'CONTROLLER',
+    'listener.security.protocol.map': ['PLAINTEXT', 'SSL', 'SASL_SSL', 'SASL_PLAINTEXT']
+      .map((name) => `${name}:${name}`)
+      .concat('CONTROLLER:PLAINTEXT')
+      .join(','),
     'inter.broker.listener.name': 'PLAINTEXT',
     'log.dirs': join(node.folder, 'data'),
     'default.replication.factor': voters.length,
@@ -271,7 +281,7 @@ function writeNodeFiles(
 /** Any 16 bytes are a cluster id; a fixed one lets the nodes be formatted side by side. */
 const CLUSTER_ID = Buffer.from('tributary-tests!').toString('base64url')
 
-async function format(node: KafkaNode, tools: KafkaTools): Promise<void> {
+async function format(node: KafkaNode, tools: KafkaTools, scram: readonly string[]): Promise<void> {
   const config = join(node.folder, 'server.properties')
   const result = await tools.run('kafka.tools.StorageTool', [
     'format',
@@ -279,6 +289,7 @@ async function format(node: KafkaNode, tools: KafkaTools): Promise<void> {
     CLUSTER_ID,
     '-c',
     config,
+    ...scram.flatMap((user) => ['-S', user]),
   ])
   if (result.code !== 0) throw new Error(`kafka-storage format: ${result.stderr}${result.stdout}`)
 }
