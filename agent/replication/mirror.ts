@@ -85,7 +85,7 @@ export async function ensureMirror(
 }
 
 /** The line that makes the mirror by hand. */
-export function createLine(topic: Topic, options: MirrorOptions): string {
+function createLine(topic: Topic, options: MirrorOptions): string {
   const { cluster, replicationFactor } = options
   const factor = replicationFactor === undefined ? '' : ` --replication-factor ${replicationFactor}`
   const configs = Object.entries(settingsFor(options)).map(

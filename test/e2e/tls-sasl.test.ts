@@ -9,6 +9,7 @@ import mqtt from 'mqtt'
 import * as assert from 'uvu/assert'
 import { AgentProcess } from '../support/agent-process.ts'
 import { KafkaCluster } from '../support/kafka-cluster.ts'
+import { findProgram } from '../support/peers.ts'
 import { freePorts, waitUntil } from '../support/ports.ts'
 import { suite } from '../support/suite.ts'
 import { compareStored, noComparison } from './stored-batches.ts'
@@ -18,8 +19,10 @@ const folder = mkdtempSync(join(tmpdir(), 'tributary-tls-'))
 test.after(() => rmSync(folder, { recursive: true }))
 const MESSAGES = 50
 
+const program = findProgram('openssl')
+
 function openssl(args: string[]): void {
-  const { status, stderr } = spawnSync('openssl', args, { cwd: folder, encoding: 'utf8' })
+  const { status, stderr } = spawnSync(program!, args, { cwd: folder, encoding: 'utf8' })
   if (status !== 0) throw new Error(`openssl ${args[0]}: ${stderr}`)
 }
 
@@ -108,6 +111,10 @@ async function reasonOf(agent: AgentProcess): Promise<string> {
 test(
   'gateways with a certificate or a password reach their topics, and only theirs',
   async () => {
+    if (program === undefined) {
+      console.log('skipped: openssl is not installed (apt-get install openssl)')
+      return
+    }
     const [saslPort, sslPort] = await freePorts(2)
     makeCertificates()
     const kafka = await secureKafka(saslPort!, sslPort!)

@@ -32,7 +32,7 @@ export interface FakeAnswer {
   logAppendTimeMs: number
 }
 
-export interface ProducedBatch {
+interface ProducedBatch {
   partition: FakeMirrorPartition
   batch: Buffer
   socket: Socket
