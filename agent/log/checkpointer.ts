@@ -51,7 +51,7 @@ export class Checkpointer {
   #sealTargets: Release['sealTargets'] = []
   #wanted: Release | undefined
   #running: Promise<void> | undefined
-  #closed = false
+  #isEnding = false
   writtenBytes = 0
   /** Why no checkpoint can be written at the moment. */
   trouble: string | undefined
@@ -65,16 +65,23 @@ export class Checkpointer {
   /** Starts a new journal generation, waiting for the checkpoint that frees a file if need be. */
   async roll(): Promise<void> {
     const { journal, committer } = this.#options
-    while (!(await journal.roll(this.#oldestNeeded))) {
-      if (this.#closed) throw new AgentError('CLOSED', 'the log is closed')
-      assert(this.#running !== undefined, 'a journal file is free, or a checkpoint is on its way')
+    for (;;) {
+      // Without a checkpoint on its way (after a file was given up) nothing will free one.
+      const mayAdd = this.#running === undefined
+      const isRolled = await this.#attempt('no journal file can be begun', () =>
+        journal.roll(this.#oldestNeeded, mayAdd),
+      )
+      if (isRolled === true) break
+      if (isRolled === undefined && this.#isEnding) throw new AgentError('CLOSED', this.trouble!)
+      if (isRolled === undefined) continue
+      if (mayAdd) throw new AgentError('STORAGE_IO', 'the journal has no file left')
       await this.#running
     }
     this.#carryOrFreeze()
     committer.expectCarry()
   }
 
-  /** After recovery: releases the generations before the one that goes on, if there are any. */
+  /** Releases the generations before the one that goes on, if there are any. */
   resume(): void {
     const { journal, committer, partitions } = this.#options
     if (journal.generation <= this.#oldestNeeded) return
@@ -100,14 +107,22 @@ export class Checkpointer {
   /** Seals everything, syncs and writes a checkpoint; for a clean shutdown, with no appends left. */
   async final(): Promise<void> {
     await this.#running
-    const { journal, state, partitions } = this.#options
+    const { journal, state, partitions, committer } = this.#options
     for (const partition of partitions()) await partition.seal()
+    // State that changes while the checkpoint is written would not be in it: nobody may be told any
+    // more that a change is durable.
+    committer.close(new AgentError('CLOSED', 'the log is closed'))
     // Nothing of this generation is needed either: replay begins with the next one.
     await this.#write({ generation: journal.generation + 1, state: [...state.entries()] })
   }
 
+  /** From now on nothing that fails is tried again. */
+  end(): void {
+    this.#isEnding = true
+  }
+
   close(): Promise<void> {
-    this.#closed = true
+    this.#isEnding = true
     return this.#running ?? Promise.resolve()
   }
 
@@ -132,7 +147,7 @@ export class Checkpointer {
   }
 
   async #run(): Promise<void> {
-    while (this.#wanted !== undefined && !this.#closed) {
+    while (this.#wanted !== undefined) {
       const release = this.#wanted
       this.#wanted = undefined
       await this.#release(release)
@@ -141,7 +156,7 @@ export class Checkpointer {
   }
 
   async #release(release: Release): Promise<void> {
-    const { committer, clock, logger } = this.#options
+    const { committer } = this.#options
     try {
       await committer.durable(release.commit)
     } catch {
@@ -152,20 +167,32 @@ export class Checkpointer {
       // A partition that was deleted meanwhile has nothing to wait for.
       await partition.sealed(offset).catch(() => {})
       if (committer.failure !== undefined) return
+      if (!partition.isDeleted && partition.sealedOffset < offset) return
     }
-    while (!this.#closed) {
-      try {
+    for (;;) {
+      const isWritten = await this.#attempt('no checkpoint can be written', async () => {
         await this.#write(release)
-        this.trouble = undefined
-        return
-      } catch (error) {
-        // Faults of the disk have a code; anything else is a bug.
-        if (codeOf(error) === '') throw error
-        const reason = `no checkpoint can be written: ${String(error)}`
-        if (this.trouble === undefined) logger.error(reason)
-        this.trouble = reason
-        await sleep(clock, RETRY_MS)
-      }
+        return true
+      })
+      if (isWritten === true || this.#isEnding) return
+    }
+  }
+
+  /** Undefined: the disk refused, some time has passed and it may be tried again. */
+  async #attempt<T>(what: string, work: () => Promise<T>): Promise<T | undefined> {
+    const { clock, logger } = this.#options
+    try {
+      const result = await work()
+      this.trouble = undefined
+      return result
+    } catch (error) {
+      // Faults of the disk have a code; anything else is a bug.
+      if (codeOf(error) === '') throw error
+      const reason = `${what}: ${String(error)}`
+      if (this.trouble === undefined) logger.error(reason)
+      this.trouble = reason
+      if (!this.#isEnding) await sleep(clock, RETRY_MS)
+      return undefined
     }
   }
 

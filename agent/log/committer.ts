@@ -5,6 +5,8 @@
 //   or put in state now is durable when `durableCommit` has reached it.
 // - A commit starts at once when none is in flight and none has just been: small ones that follow
 //   each other are paced (`commitIntervalMs`).
+// - What a commit holds is fixed in one turn, before anything is awaited: what is appended while it is
+//   written belongs to the next one, with its state.
 // - A commit larger than a frame takes several; recovery applies all of them or none.
 // - When the journal fails even in a fresh file, nothing is acked any more: `failure` stays set.
 
@@ -14,7 +16,7 @@ import { assert } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
 import { AgentError } from '../base/errors.ts'
 import type { Histogram } from '../base/telemetry.ts'
-import { FRAME_PAYLOAD_BYTES_MAX, type Journal } from './journal.ts'
+import type { Journal } from './journal.ts'
 import {
   BATCH_HEADER_BYTES,
   RECORDS_HEADER_BYTES,
@@ -43,6 +45,8 @@ export interface CommitterOptions {
   clock: Clock
   /** Appends wait for the next commit above this: OPEN_BYTES_MAX, or less for a small journal. */
   openBytesMax: number
+  /** Entries go to another frame above this. */
+  frameBytesMax: number
   /** Least time between commits; 'auto' paces only when commits are small and arrive in a row. */
   commitIntervalMs: number | 'auto'
   duration: Histogram
@@ -52,6 +56,8 @@ export interface CommitterOptions {
   rolled: (commit: number) => void
   /** After every commit, once high watermarks have moved and before the listeners run. */
   committed: (partitions: readonly PartitionLog[]) => void
+  /** The journal gave up a file that could not be written: what it holds must go to segments. */
+  abandoned: () => void
   failed: (failure: AgentError) => void
 }
 
@@ -66,6 +72,7 @@ export class Committer {
   #journal: Journal | undefined
   #dirty: PartitionLog[] = []
   #state: [key: string, value: Buffer | undefined][] = []
+  #stateBytes = 0
   readonly #riding = new Map<string, Buffer | undefined>()
   readonly #listeners = new Set<(durableCommit: number) => void>()
   #waiters: Waiter[] = []
@@ -97,7 +104,9 @@ export class Committer {
   }
 
   hasRoomFor(bytes: number): boolean {
-    return this.failure === undefined && this.openBytes + bytes <= this.#options.openBytesMax
+    if (this.failure !== undefined) return false
+    // One entry larger than the limit has a commit of its own: it must not be refused for ever.
+    return this.openBytes === 0 || this.openBytes + bytes <= this.#options.openBytesMax
   }
 
   /** Records of `partition` are in its tails and not yet in a commit. */
@@ -119,7 +128,9 @@ export class Committer {
     // A riding change of the same key is older: it must not overwrite this one.
     this.#riding.delete(key)
     this.#state.push([key, value])
-    this.openBytes += stateEntryBytes(key, value)
+    const bytes = stateEntryBytes(key, value)
+    this.#stateBytes += bytes
+    this.openBytes += bytes
     if (!this.#hasWork) this.request()
   }
 
@@ -170,10 +181,8 @@ export class Committer {
       await this.#gather(isFirst)
       const journal = this.#journal
       assert(journal !== undefined, 'a commit runs on an open journal')
-      if (!journal.hasRoomFor(this.#pendingBytes())) {
-        await this.#options.roll()
-        assert(journal.hasRoomFor(this.#pendingBytes()), 'a commit fits an empty journal file')
-      }
+      // One that is larger than a whole file makes that file longer.
+      if (!journal.hasRoomFor(this.#pendingBytes())) await this.#options.roll()
       this.#lastStart = clock.monotonic()
       await this.#commit(journal)
       const took = clock.monotonic() - this.#lastStart
@@ -184,12 +193,12 @@ export class Committer {
     this.#running = false
   }
 
-  /** What the next frame could need at most; a commit of many frames rolls in between. */
+  /** Payload bytes of the next commit if it began now. */
   #pendingBytes(): number {
-    let bytes = this.openBytes + RECORDS_HEADER_BYTES * 2 * this.#dirty.length
+    let bytes = this.#stateBytes
     for (const [key, value] of this.#riding) bytes += stateEntryBytes(key, value)
-    if (this.#carryPending) return Math.min(bytes, FRAME_PAYLOAD_BYTES_MAX)
-    return Math.min(bytes + 4096, FRAME_PAYLOAD_BYTES_MAX)
+    for (const { tails } of this.#dirty) for (const tail of tails) bytes += pendingBytes(tail)
+    return bytes
   }
 
   async #gather(isFirst: boolean): Promise<void> {
@@ -210,11 +219,12 @@ export class Committer {
   }
 
   async #commit(journal: Journal): Promise<void> {
-    const { kernel, clock } = this.#options
+    const { clock } = this.#options
     const number = this.openCommit++
     const state = this.#state
     const partitions = this.#dirty
     this.#state = []
+    this.#stateBytes = 0
     this.#dirty = []
     this.openBytes = 0
     this.#lastAppends = this.#openAppends
@@ -227,18 +237,34 @@ export class Committer {
       this.#options.rolled(number)
     }
     const time = clock.now()
+    const { generation } = journal
+    const frames = this.#encode(state, partitions)
+    await this.#write(journal, frames, time)
+    for (const partition of partitions) partition.markDurable(time)
+    this.durableCommit = number
+    this.#options.committed(partitions)
+    for (const listener of this.#listeners) listener(number)
+    this.#settle(number)
+    if (journal.generation !== generation) this.#options.abandoned()
+  }
+
+  /** Puts all entries behind each other in the scratch window; the frames when it takes several. */
+  #encode(
+    state: readonly [key: string, value: Buffer | undefined][],
+    partitions: readonly PartitionLog[],
+  ): number | Buffer[] {
+    const { kernel, frameBytesMax } = this.#options
+    const frames: Buffer[] = []
     let position = SCRATCH
-    const flush = async (more: boolean) => {
-      const length = position - SCRATCH
+    const cut = () => {
+      frames.push(Buffer.from(kernel.u8.subarray(SCRATCH, position)))
       position = SCRATCH
-      if (more && !journal.hasRoomFor(FRAME_PAYLOAD_BYTES_MAX)) {
-        throw new AgentError('STORAGE_IO', 'a commit outgrew the journal')
-      }
-      await journal.append(SCRATCH, length, time, more)
     }
-    const fits = (bytes: number) => position + bytes <= SCRATCH + FRAME_PAYLOAD_BYTES_MAX
+    const makeRoom = (bytes: number) => {
+      if (position > SCRATCH && position + bytes > SCRATCH + frameBytesMax) cut()
+    }
     for (const [key, value] of state) {
-      if (!fits(stateEntryBytes(key, value))) await flush(true)
+      makeRoom(stateEntryBytes(key, value))
       position = writeStateEntry(kernel.buffer, position, key, value)
     }
     for (const partition of partitions) {
@@ -246,17 +272,22 @@ export class Committer {
       for (const tail of partition.tails) {
         const bytes = pendingBytes(tail)
         if (bytes === 0) continue
-        if (!fits(bytes)) await flush(true)
+        makeRoom(bytes)
         position = writeTail(kernel, position, partition.logId, tail)
       }
       partition.committingOffset = partition.logEndOffset
     }
-    await flush(false)
-    for (const partition of partitions) partition.markDurable(time)
-    this.durableCommit = number
-    this.#options.committed(partitions)
-    for (const listener of this.#listeners) listener(number)
-    this.#settle(number)
+    if (frames.length === 0) return position - SCRATCH
+    cut()
+    return frames
+  }
+
+  async #write(journal: Journal, frames: number | Buffer[], time: number): Promise<void> {
+    if (typeof frames === 'number') return journal.append(SCRATCH, frames, time, false)
+    for (const [index, frame] of frames.entries()) {
+      this.#options.kernel.u8.set(frame, SCRATCH)
+      await journal.append(SCRATCH, frame.length, time, index < frames.length - 1)
+    }
   }
 
   #settle(number: number): void {

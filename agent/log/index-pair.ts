@@ -42,6 +42,7 @@ export class IndexPair {
   readonly #fs: FileSystem
   readonly #baseOffset: number
   readonly #log: IndexedLog
+  #syncFailed = false
   #maxTimestamp: number | undefined
   #maxTimestampOffset: number
   #indexedTimestamp = -1
@@ -99,9 +100,13 @@ export class IndexPair {
 
   /** Adds the last time entry; both files are durable when it resolves. */
   async finish(): Promise<void> {
+    // After a failed sync another one proves nothing: all of it is written again.
+    if (this.#syncFailed) await this.rebuild()
     this.#addTime()
+    this.#syncFailed = true
     await this.offsets.sync()
     await this.times.sync()
+    this.#syncFailed = false
   }
 
   /** Takes the files as they are; makes them again when one is missing or odd. */
@@ -135,10 +140,16 @@ export class IndexPair {
     return { kind: 'bad' }
   }
 
-  /** Where to look for a time: an offset at or before the first record that is not older. */
-  async offsetBefore(timestamp: number): Promise<number> {
+  /**
+   * Where to look for a time: the batch that ends with `lastOffset` was the first to reach
+   * `maxTimestamp`, which is not greater. To be believed only if it did. Undefined: from the start.
+   */
+  async beforeTime(
+    timestamp: number,
+  ): Promise<{ lastOffset: number; maxTimestamp: number } | undefined> {
     const entry = await this.times.lookup(timestamp)
-    return this.#baseOffset + (entry.kind === 'entry' ? entry.value : 0)
+    if (entry.kind !== 'entry') return undefined
+    return { lastOffset: this.#baseOffset + entry.value, maxTimestamp: entry.key }
   }
 
   /** Of a finished segment the last time entry; of any other, the headers are read again. */
@@ -205,7 +216,29 @@ export class IndexPair {
     this.#indexedTimestamp = time.kind === 'entry' ? time.key : -1
     this.#maxTimestamp = this.#indexedTimestamp
     this.#maxTimestampOffset = this.#baseOffset + (time.kind === 'entry' ? time.value : 0)
-    return batch
+    return (await this.#catchUpTime(batch.nextOffset)) ? batch : undefined
+  }
+
+  /**
+   * A crash may have kept the entries of one file and lost those of the other: the headers between
+   * the last time entry and the last offset entry tell what the greatest timestamp really is. False
+   * when the last time entry is not one of this log.
+   */
+  async #catchUpTime(end: number): Promise<boolean> {
+    const from = this.#maxTimestampOffset
+    let isFound = this.#indexedTimestamp < 0
+    const entry = await this.offsets.lookup(from - this.#baseOffset)
+    const known = entry.kind === 'entry' ? await this.#believed(entry.key, entry.value) : undefined
+    const start = known ?? { position: 0, baseOffset: this.#baseOffset }
+    await this.#log.walk(start, (batch) => {
+      isFound ||= batch.nextOffset === from + 1 && batch.maxTimestamp === this.#indexedTimestamp
+      if (batch.maxTimestamp > (this.#maxTimestamp ?? -1)) {
+        this.#maxTimestamp = batch.maxTimestamp
+        this.#maxTimestampOffset = batch.nextOffset - 1
+      }
+      return batch.nextOffset >= end
+    })
+    return isFound
   }
 
   /** The batch an entry points to, if it is the one the entry was made for. */

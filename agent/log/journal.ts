@@ -40,7 +40,6 @@ export interface JournalPosition {
   salt: number
   position: number
   previousCrc: number
-  sequence: number
 }
 
 export interface JournalOptions {
@@ -49,6 +48,8 @@ export interface JournalOptions {
   kernel: Kernel
   /** Size of one preallocated file. */
   fileBytes: number
+  /** Payload of one frame, as the committer cuts them. */
+  frameBytesMax: number
   randomSalt: () => number
 }
 
@@ -57,6 +58,8 @@ interface JournalFile {
   /** 0 = never used. */
   generation: number
   handle: OpenFile
+  /** All of it is on the disk: writing in it needs no more room. */
+  isWhole: boolean
 }
 
 export class Journal {
@@ -79,16 +82,18 @@ export class Journal {
   static async open(
     options: JournalOptions,
     found: { path: string; generation: number }[],
-    lastGeneration: number,
+    last: { generation: number; sequence: number },
     resume: JournalPosition | undefined,
   ): Promise<Journal> {
     const journal = new Journal(options)
-    journal.#generation = lastGeneration
+    journal.#generation = last.generation
+    journal.#sequence = last.sequence + 1
     // A process that ended while it made a file may have left a name that no sync has seen.
     await options.fs.syncDirectory(options.directory)
     for (const { path, generation } of found) {
       const handle = await options.fs.open(path, 'write', { durable: true })
-      journal.#files.push({ path, generation, handle })
+      const isWhole = (await handle.size()) >= options.fileBytes
+      journal.#files.push({ path, generation, handle, isWhole })
     }
     if (resume !== undefined) {
       journal.#current = journal.#files.find((file) => file.path === resume.file)
@@ -96,7 +101,6 @@ export class Journal {
       journal.#salt = resume.salt
       journal.#position = resume.position
       journal.#previousCrc = resume.previousCrc
-      journal.#sequence = resume.sequence
     }
     return journal
   }
@@ -111,19 +115,28 @@ export class Journal {
     return this.#files.length * this.#options.fileBytes
   }
 
-  /** True when a payload of `bytes` fits the current file even if it does not compress. */
+  /** True when a commit of `bytes` fits the current file even if it does not compress. */
   hasRoomFor(bytes: number): boolean {
     if (this.#current === undefined) return false
-    return this.#position + sectors(FRAME_HEADER_BYTES + bytes) <= this.#options.fileBytes
+    // Two frames behind each other hold more than one may.
+    const frames = 1 + Math.floor((2 * bytes) / this.#options.frameBytesMax)
+    const overhead = frames * (FRAME_HEADER_BYTES + SECTOR_BYTES)
+    return this.#position + bytes + overhead <= this.#options.fileBytes
   }
 
-  /** Starts the next generation in a file that is free below `oldestNeeded`; false when none is. */
-  async roll(oldestNeeded: number): Promise<boolean> {
+  /**
+   * Starts the next generation in a file that is free below `oldestNeeded`; false when none is.
+   * `mayAdd`: no checkpoint is on its way to free one, so there may be more files than two.
+   */
+  async roll(oldestNeeded: number, mayAdd: boolean): Promise<boolean> {
     const generation = this.#generation + 1
     const file =
       this.#files.find((candidate) => candidate.generation < oldestNeeded) ??
-      (await this.#createFile(FILES_IN_TURN))
+      (await this.#createFile(mayAdd ? FILES_MAX : FILES_IN_TURN))
     if (file === undefined) return false
+    // Left short by a process that ended, or a disk that was full, while it was made.
+    if (!file.isWhole) await this.#fill(file.path)
+    file.isWhole = true
     const salt = this.#options.randomSalt() >>> 0
     const header = Buffer.alloc(SECTOR_BYTES)
     header.writeUInt32BE(FILE_MAGIC, 0)
@@ -162,7 +175,7 @@ export class Journal {
       const payload = Buffer.from(
         this.#options.kernel.u8.subarray(EGRESS, EGRESS + FRAME_HEADER_BYTES + stored),
       )
-      await this.roll(1)
+      await this.roll(1, false)
       this.#options.kernel.u8.set(payload, EGRESS)
       await this.#write(stored, length, time, more)
     }
@@ -217,12 +230,23 @@ export class Journal {
 
   /** Makes one more file of zeros, on disk with its name; undefined when there are `limit`. */
   async #createFile(limit: number): Promise<JournalFile | undefined> {
-    const { fs, directory, fileBytes } = this.#options
+    const { fs, directory } = this.#options
     if (this.#files.length >= limit) return undefined
     const taken = new Set(this.#files.map((file) => file.path))
     let number = 0
     while (taken.has(`${directory}/journal-${number}`)) number++
     const path = `${directory}/journal-${number}`
+    await this.#fill(path)
+    await fs.syncDirectory(directory)
+    const handle = await fs.open(path, 'write', { durable: true })
+    const file = { path, generation: 0, handle, isWhole: true }
+    this.#files.push(file)
+    return file
+  }
+
+  /** Zeros to its full size: a disk that is full later has this room for us. */
+  async #fill(path: string): Promise<void> {
+    const { fs, fileBytes } = this.#options
     const blank = await fs.open(path, 'create')
     try {
       const zeros = Buffer.alloc(Math.min(fileBytes, 1 << 20))
@@ -233,11 +257,6 @@ export class Journal {
     } finally {
       await blank.close()
     }
-    await fs.syncDirectory(directory)
-    const handle = await fs.open(path, 'write', { durable: true })
-    const file = { path, generation: 0, handle }
-    this.#files.push(file)
-    return file
   }
 }
 

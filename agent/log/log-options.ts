@@ -7,6 +7,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Logger, Metrics } from '../base/telemetry.ts'
 import type { DiskLimits } from './disk-budget.ts'
 import { type FileSystem, nodeFileSystem } from './file-system.ts'
+import { FRAME_PAYLOAD_BYTES_MAX } from './journal.ts'
 import type { LockOptions } from './store-lock.ts'
 
 export interface LogOptions {
@@ -21,6 +22,8 @@ export interface LogOptions {
   gateway?: string | undefined
   arenaBytes?: number
   journalBytes?: number
+  /** A commit above this takes several frames. */
+  frameBytesMax?: number
   batchBytes?: number
   segmentBytes?: number
   commitIntervalMs?: number | 'auto'
@@ -35,6 +38,7 @@ export interface LogOptions {
 const LOG_DEFAULTS = {
   arenaBytes: 8 * 1024 * 1024,
   journalBytes: 16 * 1024 * 1024,
+  frameBytesMax: FRAME_PAYLOAD_BYTES_MAX,
   batchBytes: 256 * 1024,
   segmentBytes: 16 * 1024 * 1024,
   commitIntervalMs: 'auto',

@@ -8,6 +8,7 @@ import { randomUUID } from 'node:crypto'
 import { TAILS, TAILS_BYTES } from '../../wasm/assembly/limits.ts'
 import { Codecs } from '../../wasm/codecs.ts'
 import { Kernel } from '../../wasm/kernel.ts'
+import type { Timer } from '../base/clock.ts'
 import { AgentError } from '../base/errors.ts'
 import type { Metrics } from '../base/telemetry.ts'
 import { Arena } from './arena.ts'
@@ -31,6 +32,8 @@ import { TopicSet } from './topic-set.ts'
 const CARRY_TOTAL_BYTES_MAX = 192 * 1024
 /** Sealing starts by itself when less than this share of the arena's blocks is free. */
 const ARENA_FREE_SHARE = 0.25
+/** Whole batches in memory, above which recovery seals what it has so far. */
+const RECOVERED_BATCH_BYTES_MAX = 4 * 1024 * 1024
 const RETENTION_EVERY_MS = 30_000
 
 export class Log {
@@ -50,6 +53,7 @@ export class Log {
   #journal: Journal | undefined
   #checkpointer: Checkpointer | undefined
   #lock: LockHandle | undefined
+  #retention: Timer | undefined
   #someoneRefused = false
   #closing: Promise<void> | undefined
   /** Random identity of this store. */
@@ -87,8 +91,8 @@ export class Log {
     try {
       await log.#open(options.gateway)
     } catch (error) {
-      await log.#sealer.close()
-      await log.#lock?.release()
+      log.#closing = log.#release([])
+      await log.#closing.catch(() => {})
       throw error
     }
     return log
@@ -104,7 +108,8 @@ export class Log {
 
   /** False: append returns −1 for everything. */
   get hasRoom(): boolean {
-    return this.#committer.hasRoomFor(1024) && !this.#budget.isFull && this.#arena.freeBlocks > 0
+    if (this.#closing !== undefined || this.#budget.isFull) return false
+    return this.#committer.hasRoomFor(1024) && this.#arena.freeBlocks > 0
   }
 
   /** Bytes of segments and journal files. */
@@ -194,7 +199,10 @@ export class Log {
 
   /** Commits, seals, checkpoints and releases the lock. Appends must have stopped. */
   close(): Promise<void> {
-    this.#closing ??= this.#close()
+    if (this.#closing === undefined) {
+      // Appends are refused from now on.
+      this.#closing = Promise.resolve().then(() => this.#close())
+    }
     return this.#closing
   }
 
@@ -209,7 +217,7 @@ export class Log {
         const limits = { retentionMs, retentionBytes, healWindowMs, now }
         const replicatedOffset = replicated ? partition.replicatedOffset : undefined
         const start = partition.segments.expire({ ...limits, replicatedOffset })
-        if (start === undefined) continue
+        if (start === undefined || partition.isDeleted) continue
         partition.logStartOffset = start
         this.#topics.saveStart(partition)
         await this.durable(this.openCommit)
@@ -236,9 +244,12 @@ export class Log {
       relieve: () => this.#relieveAll(),
     })
     this.#topics.finishRecovery()
-    const options = { fs, directory, kernel: this.kernel, fileBytes: journalBytes, randomSalt }
-    const { files, lastGeneration, resume, checkpoint } = recovered
-    const journal = await Journal.open(options, files, lastGeneration, resume)
+    this.#checkGateway(gateway)
+    const { frameBytesMax } = this.#options
+    const { kernel } = this
+    const options = { fs, directory, kernel, fileBytes: journalBytes, frameBytesMax, randomSalt }
+    const { files, last, resume, checkpoint } = recovered
+    const journal = await Journal.open(options, files, last, resume)
     this.#journal = journal
     this.#checkpointer = this.#createCheckpointer(journal, checkpoint)
     this.#committer.start(journal)
@@ -257,13 +268,16 @@ export class Log {
     logger.debug('store recovered', { frames: recovered.frames, ms: took })
   }
 
-  #identify(gateway: string | undefined): void {
+  #checkGateway(gateway: string | undefined): void {
     const stored = this.state.get('store/gateway')?.toString()
     if (gateway !== undefined && stored !== undefined && stored !== gateway) {
       const message = `gateway is "${stored}" in the store, "${gateway}" in the file`
       throw new AgentError('STORE_MISMATCH', message)
     }
-    if (gateway !== undefined && stored === undefined) {
+  }
+
+  #identify(gateway: string | undefined): void {
+    if (gateway !== undefined && this.state.get('store/gateway') === undefined) {
       this.state.put('store/gateway', Buffer.from(gateway))
     }
     this.lineage = this.state.get('store/lineage')?.toString() ?? randomUUID()
@@ -273,7 +287,7 @@ export class Log {
   }
 
   async #topicRestored(name: string, checkpoint: Checkpoint | undefined): Promise<void> {
-    for (const partition of this.#topics.restore(name)) {
+    for (const partition of await this.#topics.restore(name)) {
       const mark = checkpoint?.partitions.find(({ logId }) => logId === partition.logId)
       const end = await partition.segments.open(mark?.recoveryOffset ?? 0, mark?.segments ?? [])
       partition.logStartOffset = this.#topics.savedStart(partition) ?? 0
@@ -287,6 +301,7 @@ export class Log {
       kernel: this.kernel,
       clock,
       openBytesMax: Math.min(OPEN_BYTES_MAX, Math.floor(journalBytes / 4)),
+      frameBytesMax: this.#options.frameBytesMax,
       commitIntervalMs,
       duration: metrics.histogram(
         'tributary_fsync_duration_seconds',
@@ -298,6 +313,7 @@ export class Log {
         if (this.#arena.freeBlocks < this.#arenaReserve) this.#relieve()
         this.#offerRoom()
       },
+      abandoned: () => this.#checkpointer!.resume(),
       failed: (failure) => {
         logger.error(failure.message)
         for (const partition of this.#topics.partitions()) partition.fail(failure)
@@ -320,7 +336,7 @@ export class Log {
       batchBytes,
       segmentBytes,
       batchTailBytes: 0,
-      isBlocked: () => this.#budget.isFull,
+      isBlocked: () => this.#budget.isFull || this.#closing !== undefined,
       refused: (reason) => {
         this.#someoneRefused = true
         if (reason === 'arena') this.#relieve()
@@ -374,7 +390,8 @@ export class Log {
   }
 
   async #relieveAll(): Promise<void> {
-    if (this.#arena.freeBlocks >= this.#arenaReserve) return
+    const isShort = this.#arena.freeBlocks < this.#arenaReserve
+    if (!isShort && this.#context.batchTailBytes < RECOVERED_BATCH_BYTES_MAX) return
     for (const partition of this.#topics.partitions()) await partition.seal()
   }
 
@@ -386,14 +403,19 @@ export class Log {
   }
 
   #offerRoom(): void {
-    if (!this.#someoneRefused || !this.hasRoom) return
+    if (!this.#someoneRefused) return
+    if (!this.hasRoom) {
+      // What was sealed left no block wholly free: more must go, or nobody ever hears of room.
+      if (this.#arena.freeBlocks === 0) this.#relieve()
+      return
+    }
     this.#someoneRefused = false
     for (const listener of this.#roomListeners) listener()
   }
 
   #scheduleRetention(): void {
-    this.#options.clock.after(RETENTION_EVERY_MS, () => {
-      if (this.#closing !== undefined) return
+    if (this.#closing !== undefined) return
+    this.#retention = this.#options.clock.after(RETENTION_EVERY_MS, () => {
       this.retain()
         .catch((error) => this.#options.logger.warn('retention failed', { error: String(error) }))
         .finally(() => this.#scheduleRetention())
@@ -429,12 +451,20 @@ export class Log {
   }
 
   async #close(): Promise<void> {
-    this.#budget.close()
     const failures: unknown[] = []
+    this.#sealer.end()
+    this.#checkpointer?.end()
+    await this.#checkpointFinally().catch((error) => failures.push(error))
+    await this.#release(failures)
+  }
+
+  /** Lets go of everything, whatever fails on the way. */
+  async #release(failures: unknown[]): Promise<void> {
+    this.#budget.close()
+    this.#retention?.cancel()
     const attempt = async (step: () => Promise<unknown> | undefined) => {
       await Promise.resolve(step()).catch((error) => failures.push(error))
     }
-    await attempt(() => this.#checkpointFinally())
     const closed = new AgentError('CLOSED', 'the log is closed')
     this.#committer.close(closed)
     for (const partition of this.#topics.partitions()) partition.fail(closed)

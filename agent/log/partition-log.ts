@@ -9,20 +9,18 @@
 
 import {
   BATCH_HEADER_BYTES,
-  CODEC_NONE,
   INGRESS,
   INGRESS_BYTES,
   SCRATCH,
-  SCRATCH_BYTES,
   SEAL,
   SEAL_BYTES,
 } from '../../wasm/assembly/limits.ts'
 import { assert } from '../base/assert.ts'
 import { AgentError } from '../base/errors.ts'
 import { encodeHeader } from '../record/record.ts'
-import { buildBatch } from '../record/record-batch.ts'
 import type { Committer } from './committer.ts'
 import type { RecordsEntry } from './journal-entry.ts'
+import { batchOfLargeRecord, hollowBatch } from './made-batch.ts'
 import { SegmentList, type SegmentListContext } from './segment-list.ts'
 import { firstAtTime } from './segment-scan.ts'
 import {
@@ -61,9 +59,8 @@ export interface HeapRecord {
 }
 
 const BATCH_TAIL_BYTES_MAX = 8 * 1024 * 1024
-/** A large record is encoded in the lower half of the scratch window and sealed in the upper. */
-const SCRATCH_HALF = SCRATCH_BYTES >> 1
-const HOLLOW_RECORDS_MAX = 65_536
+/** An entry of a journal frame holds it whole. */
+const BATCH_BYTES_MAX = 1_400_000
 
 export class PartitionLog {
   readonly topic: Topic
@@ -84,6 +81,8 @@ export class PartitionLog {
   payloadBytesTotal = 0
   readonly #context: PartitionContext
   readonly #tails: TailList
+  /** Whoever still has it can read and append nothing. */
+  isDeleted = false
   #sealWaiters: { offset: number; resolve: () => void; reject: (error: AgentError) => void }[] = []
 
   constructor(context: PartitionContext, topic: Topic, partition: number, logId: number) {
@@ -142,13 +141,13 @@ export class PartitionLog {
     const { committer } = this.#context
     const payload = Math.max(keyLength, 0) + Math.max(valueLength, 0)
     const bound = payload + headersLength + RECORD_OVERHEAD_BYTES
-    if (!committer.hasRoomFor(bound) || this.#context.isBlocked()) {
+    if (this.isDeleted || !committer.hasRoomFor(bound) || this.#context.isBlocked()) {
       this.#context.refused('busy')
       return -1
     }
     if (bound > SLOT_RECORD_BYTES_MAX) {
       const fields = { key, keyLength, value, valueLength, headers, headersLength, headersCount }
-      return this.#appendLarge(timestamp, fields)
+      return this.appendBatch(batchOfLargeRecord(this.#context.kernel, timestamp, fields))
     }
     const written = this.#tails.append(
       timestamp,
@@ -209,12 +208,17 @@ export class PartitionLog {
   appendRecords(records: readonly HeapRecord[]): number {
     const { committer, arena } = this.#context
     let bound = 0
+    let largeBytes = 0
     for (const { key, value, headers } of records) {
-      bound += RECORD_OVERHEAD_BYTES + (key?.length ?? 0) + (value?.length ?? 0)
+      let bytes = RECORD_OVERHEAD_BYTES + (key?.length ?? 0) + (value?.length ?? 0)
       for (const [name, content] of headers ?? [])
-        bound += 10 + name.length * 3 + (content?.length ?? 0)
+        bytes += 10 + name.length * 3 + (content?.length ?? 0)
+      bound += bytes
+      if (bytes > SLOT_RECORD_BYTES_MAX) largeBytes += bytes + BATCH_HEADER_BYTES
     }
-    if (!committer.hasRoomFor(bound) || this.#context.isBlocked()) {
+    const isFull =
+      this.isDeleted || this.#context.batchTailBytes + largeBytes > BATCH_TAIL_BYTES_MAX
+    if (isFull || !committer.hasRoomFor(bound) || this.#context.isBlocked()) {
       this.#context.refused('busy')
       return -1
     }
@@ -234,8 +238,17 @@ export class PartitionLog {
   /** Takes a foreign, validated v2 batch as it is; only base offset and leader epoch are stamped. */
   appendBatch(batch: Buffer): number {
     const { committer } = this.#context
+    if (batch.length > BATCH_BYTES_MAX) {
+      const message = `a batch of ${batch.length} bytes; at most ${BATCH_BYTES_MAX}`
+      throw new AgentError('INPUT_BATCH', message)
+    }
     const isFull = this.#context.batchTailBytes + batch.length > BATCH_TAIL_BYTES_MAX
-    if (isFull || this.#context.isBlocked() || !committer.hasRoomFor(batch.length)) {
+    if (
+      isFull ||
+      this.isDeleted ||
+      this.#context.isBlocked() ||
+      !committer.hasRoomFor(batch.length)
+    ) {
       this.#context.refused('busy')
       return -1
     }
@@ -275,7 +288,6 @@ export class PartitionLog {
   /** What is in the tails when it is called becomes sealed batches; resolves when they are written. */
   seal(): Promise<void> {
     this.#tails.freeze()
-    this.#context.sealable(this)
     return this.sealed(this.logEndOffset)
   }
 
@@ -286,6 +298,8 @@ export class PartitionLog {
     if (failure !== undefined) return Promise.reject(failure)
     return new Promise((resolve, reject) => {
       this.#sealWaiters.push({ offset, resolve, reject })
+      // One that could not be written while the log was closing is not tried again by itself.
+      this.#context.sealable(this)
     })
   }
 
@@ -324,18 +338,20 @@ export class PartitionLog {
     const tail = this.#tails.around(offset)
     if (tail === undefined) return
     tail.frozen = true
-    tail.held = true
+    tail.holders++
     try {
       const { committer } = this.#context
       while (!tail.isDurable) await committer.durable(committer.durableCommit + 1)
-      if (this.tails.includes(tail) && !this.#tails.split(tail, offset)) {
+      // Another split of the same tail may have moved the offset to a tail of its own.
+      const now = this.#tails.around(offset)
+      if (now !== undefined && !this.#tails.split(now, offset)) {
         throw new AgentError(
           'STORAGE_FULL',
           `${this.name}: no memory to split the tail at ${offset}`,
         )
       }
     } finally {
-      tail.held = false
+      tail.holders--
       this.#context.sealable(this)
     }
   }
@@ -343,8 +359,12 @@ export class PartitionLog {
   /** The first record at or after `timestamp`, by record time; null when there is none. */
   async offsetForTime(timestamp: number): Promise<{ offset: number; timestamp: number } | null> {
     const { codecs } = this.#context
-    const found = await this.segments.offsetForTime(timestamp, this.logStartOffset)
-    if (found !== undefined) return found
+    for (let sealed = -1; sealed < this.sealedOffset; ) {
+      // A tail that is sealed meanwhile is no tail any more, and was no segment before.
+      sealed = this.sealedOffset
+      const found = await this.segments.offsetForTime(timestamp, this.logStartOffset)
+      if (found !== undefined) return found
+    }
     for (const tail of [...this.tails]) {
       if (tail.maxTimestamp < timestamp) continue
       const { parts } = this.#tails.read(Math.max(tail.baseOffset, this.logStartOffset), 1)
@@ -354,8 +374,9 @@ export class PartitionLog {
     return null
   }
 
-  /** Ends all waiting and frees the memory: the partition is deleted, or its log has failed. */
+  /** Ends all waiting and frees the memory: the partition is deleted. */
   discard(reason: AgentError): void {
+    this.isDeleted = true
     for (const waiter of this.#sealWaiters.splice(0)) waiter.reject(reason)
     this.#tails.clear()
   }
@@ -410,16 +431,8 @@ export class PartitionLog {
   restoreHollow(to: number, arrival: number): void {
     const { codecs } = this.#context
     while (this.logEndOffset < to) {
-      const from = this.logEndOffset
-      const count = Math.min(HOLLOW_RECORDS_MAX, to - from)
-      const gap = Buffer.from(`${from},${from + count - 1},lost`)
-      const records = Array.from({ length: count }, (_, index) => ({
-        timestamp: arrival,
-        key: null,
-        value: null,
-        headers: index === 0 ? ([['edge-gap', gap]] as const) : [],
-      }))
-      this.#tails.pushBatch(buildBatch(records, { codecs, codec: 3 }), this.leaderEpoch)
+      const batch = hollowBatch(this.logEndOffset, to, arrival, codecs)
+      this.#tails.pushBatch(batch, this.leaderEpoch)
     }
     this.#restored(arrival)
   }
@@ -432,7 +445,12 @@ export class PartitionLog {
     this.highWatermark = this.logEndOffset
   }
 
+  #checkExists(): void {
+    if (this.isDeleted) throw new AgentError('INPUT_TOPIC', `${this.name} was deleted`)
+  }
+
   #outside(offset: number): LogRead | undefined {
+    this.#checkExists()
     const { logStartOffset, highWatermark } = this
     if (offset < logStartOffset || offset > highWatermark) {
       return { kind: 'outOfRange', logStartOffset, highWatermark }
@@ -442,6 +460,7 @@ export class PartitionLog {
 
   async #readSegments(offset: number, maxBytes: number): Promise<LogRead> {
     const read = await this.segments.read(offset, maxBytes)
+    this.#checkExists()
     if (read !== undefined) return { kind: 'batches', ...read }
     const { logStartOffset, highWatermark } = this
     // Retention took the segment while it was being read.
@@ -455,42 +474,5 @@ export class PartitionLog {
     const done = this.#sealWaiters.filter((waiter) => waiter.offset <= sealed)
     this.#sealWaiters = this.#sealWaiters.filter((waiter) => waiter.offset > sealed)
     for (const waiter of done) waiter.resolve()
-  }
-
-  /** A record that no slot holds: an uncompressed batch of its own. */
-  #appendLarge(
-    timestamp: number,
-    record: {
-      key: number
-      keyLength: number
-      value: number
-      valueLength: number
-      headers: number
-      headersLength: number
-      headersCount: number
-    },
-  ): number {
-    const { kernel } = this.#context
-    const { key, keyLength, value, valueLength, headers, headersLength, headersCount } = record
-    const [plain, sealed] = [SCRATCH, SCRATCH + SCRATCH_HALF]
-    const length = kernel.encodeRecord(
-      plain,
-      SCRATCH_HALF,
-      0,
-      0,
-      key,
-      keyLength,
-      value,
-      valueLength,
-      headers,
-      headersLength,
-      headersCount,
-    )
-    const capacity = SCRATCH_HALF
-    const args = [CODEC_NONE, 0, 0, timestamp, timestamp, 1] as const
-    const size = length < 0 ? length : kernel.sealBatch(plain, length, sealed, capacity, ...args)
-    if (size < 0)
-      throw new AgentError('INPUT_BATCH', `a record of ${valueLength} bytes is too large`)
-    return this.appendBatch(Buffer.from(kernel.u8.subarray(sealed, sealed + size)))
   }
 }

@@ -10,7 +10,13 @@
 // and last frame, what segments hold above the recovery point) is written again, byte for byte in
 // its place, and synced before anything else is.
 //
-// Nothing here deletes data: cutting a segment removes only bytes that the journal holds again.
+// A commit of several frames may go on in the next file, when the first one could not be written to
+// its end: the sequence numbers say so. A gap in a partition's offsets may belong to a topic that is
+// deleted further on, its files gone already; only what is left at the end is lost, and the journal is
+// read once more to put hollow records in its place.
+//
+// Nothing here deletes data: cutting a segment, or removing the directory of a topic that was deleted
+// after the checkpoint, takes only bytes that the journal holds again.
 // Running it twice, or crashing in it, gives the same log.
 
 import type { Codecs } from '../../wasm/codecs.ts'
@@ -47,7 +53,7 @@ export interface RecoveryTarget {
 export interface Recovered {
   checkpoint: { number: number; generation: number }
   files: { path: string; generation: number }[]
-  lastGeneration: number
+  last: { generation: number; sequence: number }
   resume: JournalPosition | undefined
   frames: number
 }
@@ -67,10 +73,15 @@ export async function recover(target: RecoveryTarget): Promise<Recovered> {
     .filter((file) => file.header !== undefined && file.header.generation >= oldest)
     .sort((a, b) => a.header!.generation - b.header!.generation)
   for (const { path, header } of needed) await replay.file(path, header!)
+  const lost = new Set([...replay.gaps].filter((id) => target.partition(id) !== undefined))
+  if (lost.size > 0) {
+    const again = new Replay(target, checkpoint, lost)
+    for (const { path, header } of needed) await again.file(path, header!)
+  }
   return {
     checkpoint: { number: checkpoint?.number ?? 0, generation: oldest },
     files: files.map(({ path, header }) => ({ path, generation: header?.generation ?? 0 })),
-    lastGeneration,
+    last: { generation: lastGeneration, sequence: replay.sequence },
     resume: replay.resume,
     frames: replay.frames,
   }
@@ -144,27 +155,32 @@ async function listJournals(
 class Replay {
   readonly #target: RecoveryTarget
   readonly #checkpoint: Checkpoint | undefined
-  #pending: JournalEntry[] = []
+  /** The second time: only records of these partitions, and gaps are filled. */
+  readonly #only: ReadonlySet<number> | undefined
+  /** Frames of a commit whose last one has not come yet. */
+  #pending: { sequence: number; entries: JournalEntry[] }[] = []
   resume: JournalPosition | undefined
   frames = 0
-  #sequence = 1
+  /** Of the last whole commit. */
+  sequence = 0
+  /** Log ids of partitions whose offsets do not follow each other. */
+  readonly gaps = new Set<number>()
 
-  constructor(target: RecoveryTarget, checkpoint: Checkpoint | undefined) {
+  constructor(
+    target: RecoveryTarget,
+    checkpoint: Checkpoint | undefined,
+    only?: ReadonlySet<number>,
+  ) {
     this.#target = target
     this.#checkpoint = checkpoint
+    this.#only = only
   }
 
   async file(path: string, header: JournalHeader): Promise<void> {
     const { fs, kernel, logger } = this.#target
     const bytes = await readJournalBytes(fs, path)
     const at = { file: path, generation: header.generation, salt: header.salt }
-    this.#pending = []
-    this.resume = {
-      ...at,
-      position: SECTOR_BYTES,
-      previousCrc: header.crc,
-      sequence: this.#sequence,
-    }
+    this.resume = { ...at, position: SECTOR_BYTES, previousCrc: header.crc }
     let isRotten = false
     let lastFrame: [from: number, to: number] = [0, 0]
     for (const outcome of readFrames(kernel, bytes, header)) {
@@ -181,23 +197,36 @@ class Replay {
       if (entries === undefined) {
         throw new AgentError('CORRUPT_STORE', `${path} at ${frame.position}: unknown journal entry`)
       }
-      this.#pending.push(...entries)
+      this.#addFrame(frame.sequence, entries)
       this.frames++
       lastFrame = [frame.position, frame.position + frame.size]
       if (frame.more) continue
       await this.#apply(frame.time)
-      this.#sequence = frame.sequence + 1
+      this.sequence = frame.sequence
       const position = frame.position + frame.size
-      this.resume = { ...at, position, previousCrc: frame.crc, sequence: this.#sequence }
+      this.resume = { ...at, position, previousCrc: frame.crc }
     }
     await writeAgain(fs, path, [[0, SECTOR_BYTES], lastFrame])
-    // Frames behind rot are not chained to what would be written next: start a new generation.
-    if (isRotten) this.resume = undefined
+    // Frames behind rot are not chained to what would be written next, and whole frames of a commit
+    // that was not finished would look like rot behind it: start a new generation.
+    if (isRotten || this.#pending.length > 0) this.resume = undefined
+  }
+
+  /**
+   * What was begun and not finished is dropped, as is a frame that was written again in a fresh file:
+   * what goes on has all frames before it.
+   */
+  #addFrame(sequence: number, entries: JournalEntry[]): void {
+    this.#pending = this.#pending.filter((frame) => frame.sequence < sequence)
+    const last = this.#pending.at(-1)
+    if (last !== undefined && last.sequence !== sequence - 1) this.#pending = []
+    this.#pending.push({ sequence, entries })
   }
 
   async #apply(time: number): Promise<void> {
-    for (const entry of this.#pending) {
+    for (const entry of this.#pending.flatMap(({ entries }) => entries)) {
       if (entry.kind === 'put' || entry.kind === 'delete') {
+        if (this.#only !== undefined) continue
         const value = entry.kind === 'put' ? entry.value : undefined
         this.#target.state.restore(entry.key, value)
         if (entry.key.startsWith('topic/')) {
@@ -207,7 +236,7 @@ class Replay {
       }
       // A topic that was deleted later has no partition any more.
       const partition = this.#target.partition(entry.logId)
-      if (partition === undefined) continue
+      if (partition === undefined || this.#only?.has(entry.logId) === false) continue
       if (entry.kind === 'records') await this.#records(partition, entry, time)
       else await this.#batch(partition, entry, time)
       await this.#target.relieve()
@@ -218,7 +247,7 @@ class Replay {
   async #records(partition: PartitionLog, entry: RecordsEntry, time: number): Promise<void> {
     const first = entry.tailBase + entry.firstDelta
     if (first + entry.count <= partition.logEndOffset) return
-    if (first > partition.logEndOffset) this.#hollow(partition, first, time)
+    if (first > partition.logEndOffset && !this.#hollow(partition, first, time)) return
     if (first === partition.logEndOffset && partition.restoreRecords(entry, time)) return
     partition.restoreFrom(entry, time)
   }
@@ -230,15 +259,22 @@ class Replay {
   ): Promise<void> {
     const end = entry.baseOffset + entry.bytes.readInt32BE(23) + 1
     if (end <= partition.logEndOffset) return
-    if (entry.baseOffset > partition.logEndOffset) this.#hollow(partition, entry.baseOffset, time)
+    const { baseOffset } = entry
+    if (baseOffset > partition.logEndOffset && !this.#hollow(partition, baseOffset, time)) return
     if (entry.baseOffset === partition.logEndOffset) partition.restoreBatch(entry.bytes, time)
   }
 
-  #hollow(partition: PartitionLog, to: number, time: number): void {
+  /** False when it is too early to say that the offsets up to `to` are lost. */
+  #hollow(partition: PartitionLog, to: number, time: number): boolean {
+    if (this.#only === undefined) {
+      this.gaps.add(partition.logId)
+      return false
+    }
     const from = partition.logEndOffset
     this.#target.logger.error(
       `${partition.name}: offsets ${from} to ${to - 1} are lost; they are served as empty records`,
     )
     partition.restoreHollow(to, time)
+    return true
   }
 }

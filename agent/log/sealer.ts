@@ -2,12 +2,12 @@
 // window in kernel memory is one, and a segment write may read from it until it ends.
 //
 // A segment that cannot be written (full or broken disk) loses nothing: its records stay in the tail
-// and the journal; the sealer tries again and says so in `trouble`.
+// and the journal; the sealer goes on with the others, tries again and says so in `trouble`.
 
 import { CODEC_LZ4, CODEC_NONE } from '../../wasm/assembly/limits.ts'
 import { assert } from '../base/assert.ts'
 import { type Clock, sleep } from '../base/clock.ts'
-import { codeOf } from '../base/errors.ts'
+import { AgentError, codeOf } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
 import type { PartitionLog } from './partition-log.ts'
 
@@ -20,15 +20,21 @@ export class Sealer {
   readonly #queue = new Set<PartitionLog>()
   #running = false
   #closed = false
+  #isEnding = false
   #idle: (() => void)[] = []
-  /** Why segments cannot be written at the moment. */
-  trouble: string | undefined
+  readonly #troubles = new Map<PartitionLog, string>()
 
   /** `sealed` is called after each tail that a segment holds now. */
   constructor(clock: Clock, logger: Logger, sealed: () => void) {
     this.#clock = clock
     this.#logger = logger
     this.#sealed = sealed
+  }
+
+  /** Why segments cannot be written at the moment. */
+  get trouble(): string | undefined {
+    for (const [partition, trouble] of this.#troubles) if (!partition.isDeleted) return trouble
+    return undefined
   }
 
   enqueue(partition: PartitionLog): void {
@@ -50,6 +56,11 @@ export class Sealer {
     return new Promise((resolve) => this.#idle.push(resolve))
   }
 
+  /** From now on nothing that fails is tried again: whoever waits for it is told. */
+  end(): void {
+    this.#isEnding = true
+  }
+
   close(): Promise<void> {
     this.#closed = true
     this.#queue.clear()
@@ -57,32 +68,45 @@ export class Sealer {
   }
 
   async #run(): Promise<void> {
+    let failed = 0
     while (this.#queue.size > 0) {
       const partition = this.#queue.values().next().value
       assert(partition !== undefined, 'the queue has a first element')
       this.#queue.delete(partition)
-      await this.#sealAll(partition)
+      const trouble = await this.#sealAll(partition)
+      if (trouble === undefined) {
+        this.#troubles.delete(partition)
+        failed = 0
+        continue
+      }
+      if (this.#troubles.size === 0)
+        this.#logger.error(`${trouble}; its records stay in the journal`)
+      this.#troubles.set(partition, trouble)
+      if (this.#isEnding) partition.fail(new AgentError('STORAGE_IO', trouble))
+      if (this.#isEnding || this.#closed) continue
+      // The others go first: one bad place on the disk is nothing to them.
+      this.#queue.add(partition)
+      if (++failed < this.#queue.size) continue
+      failed = 0
+      await sleep(this.#clock, RETRY_MS)
     }
     this.#running = false
     for (const resolve of this.#idle.splice(0)) resolve()
   }
 
-  async #sealAll(partition: PartitionLog): Promise<void> {
+  /** Why not all could be sealed. */
+  async #sealAll(partition: PartitionLog): Promise<string | undefined> {
     const codec = partition.topic.settings.compression === 'none' ? CODEC_NONE : CODEC_LZ4
     while (partition.isSealable && !this.#closed) {
       try {
         await partition.sealOldest(codec)
-        this.trouble = undefined
         this.#sealed()
       } catch (error) {
         // Faults of the disk have a code; anything else is a bug.
         if (codeOf(error) === '') throw error
-        const reason = `segment of ${partition.name} cannot be written: ${String(error)}`
-        if (this.trouble === undefined)
-          this.#logger.error(`${reason}; its records stay in the journal`)
-        this.trouble = reason
-        await sleep(this.#clock, RETRY_MS)
+        return `segment of ${partition.name} cannot be written: ${String(error)}`
       }
     }
+    return undefined
   }
 }

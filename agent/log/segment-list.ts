@@ -25,6 +25,10 @@ export class SegmentList {
   readonly #rolled = new Set<Segment>()
   #hasNewNames = false
   #hasDirectory = false
+  /** Could not be written to: the next batch goes to a new one. */
+  #damaged: Segment | undefined
+  #appending: Promise<unknown> = Promise.resolve()
+  #isRemoved = false
   writtenBytes = 0
 
   constructor(context: SegmentListContext, directory: string) {
@@ -54,12 +58,14 @@ export class SegmentList {
         await this.#removeFiles(bases.slice(index))
         break
       }
-      const isSynced = nextBase !== undefined && nextBase <= recoveryOffset
+      // One that ends right at the recovery point may have been rolled after it was synced.
+      const isSynced = nextBase !== undefined && nextBase < recoveryOffset
       const segment = await Segment.open(this.#context, this.#directory, baseOffset, nextBase)
       if (!isSynced) {
         await segment.recover(Math.max(recoveryOffset, baseOffset))
-        // Its name may be one that no checkpoint has synced.
+        // Its name may be one that no checkpoint has synced, and its indexes are not complete.
         this.#hasNewNames = true
+        if (nextBase !== undefined) this.#rolled.add(segment)
       }
       const mark = marks.find((candidate) => candidate.baseOffset === baseOffset)
       this.#arrivals.set(segment, mark?.arrival ?? this.#context.clock.now())
@@ -70,22 +76,39 @@ export class SegmentList {
   }
 
   /** Appends one sealed batch, rolling first if need be. Written, not durable, when it resolves. */
-  async append(
+  append(
     batch: Uint8Array,
     place: { baseOffset: number; endOffset: number; arrival: number },
   ): Promise<void> {
+    const appending = this.#append(batch, place)
+    this.#appending = appending.catch(() => {})
+    return appending
+  }
+
+  async #append(
+    batch: Uint8Array,
+    place: { baseOffset: number; endOffset: number; arrival: number },
+  ): Promise<void> {
+    if (this.#isRemoved) return
     let active = this.#segments.at(-1)
     // Retention may have moved the log start past everything that a crash left in the segments.
     const isFull =
       active !== undefined &&
       (active.nextOffset !== place.baseOffset ||
         (active.size > 0 && active.size + batch.length > this.#context.segmentBytes) ||
+        (active.size > 0 && active === this.#damaged) ||
         !active.canTake(batch.length, place.endOffset - 1))
     if (active === undefined || isFull) {
       if (active !== undefined) this.#rolled.add(active)
       active = await this.#create(place.baseOffset)
     }
-    await active.append(batch)
+    try {
+      await active.append(batch)
+    } catch (error) {
+      // One bad place on the disk must not hold up a partition for ever; a full disk is no damage.
+      if (codeOf(error) !== 'ENOSPC') this.#damaged = active
+      throw error
+    }
     this.#arrivals.set(active, place.arrival)
     this.writtenBytes += batch.length
   }
@@ -109,7 +132,11 @@ export class SegmentList {
   ): Promise<{ offset: number; timestamp: number } | undefined> {
     for (const segment of [...this.#segments]) {
       if (segment.nextOffset <= fromOffset) continue
-      const found = await segment.offsetForTime(timestamp, Math.max(fromOffset, segment.baseOffset))
+      const from = Math.max(fromOffset, segment.baseOffset)
+      const found = await segment.offsetForTime(timestamp, from).catch((error) => {
+        if (segment.isRemoved) return undefined
+        throw error
+      })
       if (found !== undefined) return found
     }
     return undefined
@@ -167,6 +194,8 @@ export class SegmentList {
 
   /** Deletes everything, the directory too. */
   async removeAll(): Promise<void> {
+    this.#isRemoved = true
+    await this.#appending
     for (const segment of this.#segments.splice(0)) await segment.remove()
     this.#rolled.clear()
     this.#arrivals.clear()
@@ -234,7 +263,11 @@ export async function removeDirectory(context: SegmentContext, path: string): Pr
     throw error
   })
   if (names === undefined) return
-  for (const name of names) await fs.remove(`${path}/${name}`)
+  for (const name of names) {
+    await fs.remove(`${path}/${name}`).catch((error) => {
+      if (codeOf(error) !== 'ENOENT') throw error
+    })
+  }
   await fs.removeDirectory(path)
   await fs.syncDirectory(parentOf(path))
 }

@@ -48,6 +48,7 @@ export interface ScanRange {
 
 /** A window for checking whole batches, and one for going from header to header. */
 const CRC_WINDOW_BYTES = 256 * 1024
+const COPY_WINDOW_BYTES = 256 * 1024
 const HEADER_WINDOW_BYTES = 16 * 1024
 
 /** The header at `at`, if one can stand there; otherwise what is wrong with it. */
@@ -174,6 +175,22 @@ export function wholeBatches(
     nextOffset = batch.nextOffset
   }
   return { length, nextOffset }
+}
+
+/** Reads a range of one file and writes it at the same place of another, or of the same. */
+export async function copyRange(
+  source: OpenFile,
+  target: OpenFile,
+  from: number,
+  to: number,
+): Promise<void> {
+  const window = Buffer.allocUnsafe(Math.min(to - from, COPY_WINDOW_BYTES))
+  for (let position = from; position < to; ) {
+    const bytes = window.subarray(0, to - position)
+    await source.read(bytes, position)
+    await target.write([bytes], position)
+    position += bytes.length
+  }
 }
 
 async function crcOf(window: ReadWindow, batch: ScannedBatch, codecs: Codecs): Promise<number> {

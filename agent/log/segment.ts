@@ -3,10 +3,10 @@
 //
 // - Offsets are dense: each batch begins where the one before it ends.
 // - Changes run one after the other; reads run beside them and see only what is whole.
-// - Opening reads nothing: what is not asked for stays closed, and the open files are bounded.
+// - Opening reads nothing; the open files are bounded.
 // - An index entry is believed only when the batch it points to agrees; a missing or wrong index
 //   is made again from the headers of the batches.
-// - Nothing here is durable before `sync`; until then the journal has it.
+// - Nothing is durable before `sync`; until then the journal has it.
 
 import type { Codecs } from '../../wasm/codecs.ts'
 import { assert } from '../base/assert.ts'
@@ -18,6 +18,7 @@ import type { OpenFiles } from './open-files.ts'
 import type { IndexCache } from './segment-index.ts'
 import {
   type BatchVisitor,
+  copyRange,
   firstAtTime,
   firstBatch,
   readAll,
@@ -51,9 +52,8 @@ export interface SegmentRecovery {
   cutBytes: number
 }
 
-/** Index entries hold positions and relative offsets as i32. */
+/** Positions and relative offsets in an index are i32. */
 const RELATIVE_MAX = 0x7fffffff
-const REWRITE_WINDOW_BYTES = 256 * 1024
 /** Places where a sequential reader goes on, remembered to save it the search. */
 const RESUME_PLACES_MAX = 8
 
@@ -61,7 +61,7 @@ type Located =
   | { kind: 'at'; position: number }
   | { kind: 'corrupt'; position: number; reason: string }
 
-/** Twenty digits: names sort as their offsets do. */
+/** Names sort as their offsets do. */
 export function segmentName(baseOffset: number): string {
   return String(baseOffset).padStart(20, '0')
 }
@@ -136,9 +136,12 @@ export class Segment {
     return this.#nextOffset
   }
 
-  /** Something was written since the last sync. */
   get isUnsynced(): boolean {
     return this.#isUnsynced
+  }
+
+  get isRemoved(): boolean {
+    return this.#isRemoved
   }
 
   /** Whether so many bytes up to this last offset can still be indexed. */
@@ -169,7 +172,7 @@ export class Segment {
   /** What was appended or cut before the call is durable when it resolves. */
   async sync(): Promise<void> {
     await this.#last
-    if (!this.#isUnsynced) return
+    if (!this.#isUnsynced || this.#isRemoved) return
     // Set again by a write that begins before the sync has ended.
     this.#isUnsynced = false
     try {
@@ -187,12 +190,12 @@ export class Segment {
 
   /** Index entries are written, not durable, when it resolves. */
   flush(): Promise<void> {
-    return this.#serially(() => this.#indexes.flush())
+    return this.#serially(async () => void (this.#isRemoved || (await this.#indexes.flush())))
   }
 
   /** The last append was the last one: its indexes are whole and durable when it resolves. */
   finish(): Promise<void> {
-    return this.#serially(() => this.#indexes.finish())
+    return this.#serially(async () => void (this.#isRemoved || (await this.#indexes.finish())))
   }
 
   /** Raw bytes: how many were read. */
@@ -243,7 +246,7 @@ export class Segment {
     fromOffset = this.baseOffset,
   ): Promise<{ offset: number; timestamp: number } | undefined> {
     if (this.#nextOffset <= fromOffset || (await this.maxTimestamp()) < timestamp) return undefined
-    let offset = Math.max(await this.#indexes.offsetBefore(timestamp), fromOffset)
+    let offset = Math.max(await this.#offsetBefore(timestamp), fromOffset)
     while (offset < this.#nextOffset) {
       const batch = await this.#batchAtTime(await this.positionOf(offset), timestamp)
       if (batch === undefined) return undefined
@@ -293,7 +296,8 @@ export class Segment {
     await this.#serially(async () => {
       this.#resume.clear()
       recovery = await this.#use((file) => this.#recover(file, recoveryOffset))
-      await this.#indexes.flush()
+      // A full disk must not keep the log from starting.
+      await this.#indexes.flush().catch(() => {})
     })
     assert(recovery !== undefined, 'a recovery has an outcome')
     return recovery
@@ -337,6 +341,7 @@ export class Segment {
    * nothing: the batches, if they still read back whole, go to a fresh file that takes the name.
    */
   async #rewrite(): Promise<void> {
+    if (this.#isRemoved) return
     const { fs, files, codecs } = this.#context
     const fresh = `${this.path}.rewrite`
     const size = this.#size
@@ -415,6 +420,21 @@ export class Segment {
     return { start: { position: 0, baseOffset: this.baseOffset }, isDoubtful: false }
   }
 
+  /** An offset at or before the first record that is not older than `timestamp`. */
+  async #offsetBefore(timestamp: number): Promise<number> {
+    const entry = await this.#indexes.beforeTime(timestamp)
+    if (entry === undefined) return this.baseOffset
+    const { lastOffset, maxTimestamp } = entry
+    if (lastOffset < this.#nextOffset) {
+      const batch = await this.#headerAt(await this.positionOf(lastOffset))
+      if (batch?.nextOffset === lastOffset + 1 && batch.maxTimestamp === maxTimestamp) {
+        return batch.baseOffset
+      }
+    }
+    await this.#serially(() => this.#indexes.rebuild())
+    return this.baseOffset
+  }
+
   #walk(from: BatchStart, visit: BatchVisitor): Promise<ScanOutcome> {
     const range = { from: from.position, to: this.#size, offset: from.baseOffset }
     return this.#use((file) => scanBatches(file, range, visit))
@@ -475,20 +495,5 @@ export class Segment {
     return new AgentError('CORRUPT_STORE', `${this.path} at ${position}: ${reason}`, {
       details: { path: this.path, position },
     })
-  }
-}
-
-async function copyRange(
-  source: OpenFile,
-  target: OpenFile,
-  from: number,
-  to: number,
-): Promise<void> {
-  const window = Buffer.allocUnsafe(Math.min(to - from, REWRITE_WINDOW_BYTES))
-  for (let position = from; position < to; ) {
-    const bytes = window.subarray(0, to - position)
-    await source.read(bytes, position)
-    await target.write([bytes], position)
-    position += bytes.length
   }
 }

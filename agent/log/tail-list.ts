@@ -131,7 +131,7 @@ export class TailList {
   /** The oldest tail, when it is whole, durable and not being split. */
   sealable(): Tail | undefined {
     const oldest = this.all[0]
-    return oldest?.frozen === true && !oldest.held && oldest.isDurable ? oldest : undefined
+    return oldest?.frozen === true && oldest.holders === 0 && oldest.isDurable ? oldest : undefined
   }
 
   /** Lets go of the oldest tail, which a segment holds now. */
@@ -204,6 +204,7 @@ export class TailList {
     const rest = this.#copy(tail, at, { slot, slotBytes, offset })
     tail.length = at
     tail.count = offset - tail.baseOffset
+    tail.maxTimestamp = this.#maxTimestamp(tail)
     tail.markJournaled()
     tail.markDurable(tail.arrival)
     this.all.splice(this.all.indexOf(tail) + 1, 0, rest)
@@ -335,6 +336,14 @@ export class TailList {
     rest.markJournaled()
     rest.markDurable(tail.arrival)
     return rest
+  }
+
+  #maxTimestamp(tail: RecordTail): number {
+    let max = tail.baseTimestamp
+    for (const record of recordPointers(this.#context.kernel, tail.slot, tail.slot + tail.length)) {
+      max = Math.max(max, tail.baseTimestamp + record.timestampDelta)
+    }
+    return max
   }
 
   #release(tail: Tail): void {

@@ -33,8 +33,8 @@ export class RecordTail {
   readonly since: number
   /** Takes no more records. */
   frozen = false
-  /** A split is under way: not to be sealed now. */
-  held = false
+  /** Splits under way: not to be sealed now. */
+  holders = 0
   /** Being written to a segment: not to be split any more. */
   sealing = false
 
@@ -99,7 +99,7 @@ export class BatchTail {
   readonly bytes: Buffer
   readonly since: number
   readonly frozen = true
-  readonly held = false
+  readonly holders = 0
   sealing = false
   arrival: number
   journaled = false

@@ -117,8 +117,12 @@ export class TopicSet {
     return start === undefined ? undefined : Number(start.toString())
   }
 
-  /** Brings one topic in line with its state entry; returns the partitions that are new. */
-  restore(name: string): PartitionLog[] {
+  /**
+   * Brings one topic in line with its state entry; returns the partitions that are new. What a
+   * deleted one, or another one of its name, has in its directory goes: the journal that says so has
+   * all of that again.
+   */
+  async restore(name: string): Promise<PartitionLog[]> {
     const stored = this.#state.get(`topic/${name}`)
     let topic = this.#topics.get(name)
     const record = stored && (JSON.parse(stored.toString()) as TopicRecord)
@@ -126,6 +130,7 @@ export class TopicSet {
       for (const partition of topic.partitions) {
         partition.discard(new AgentError('CLOSED', `${partition.name} was deleted`))
         this.#byLogId.delete(partition.logId)
+        await partition.segments.removeAll()
       }
       this.#topics.delete(name)
       topic = undefined

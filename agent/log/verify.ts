@@ -255,7 +255,7 @@ class Verification {
         this.#find(`${stem}.log`, 0, `begins at offset ${baseOffset} instead of ${end}`, isSynced)
         if (!isSynced) return end
       }
-      const isFinished = next !== undefined && next <= recoveryOffset
+      const isFinished = next !== undefined && next < recoveryOffset
       const check = await checkSegment({
         fs: this.#fs,
         codecs: this.#codecs,

@@ -3,7 +3,9 @@
 // After every crash and every restart:
 //   - what was acked is there, with the same bytes at the same offset; what was visible stays visible
 //   - offsets are dense, and nothing is there that was not appended
-//   - the state that was put together with records is there exactly when those records are
+//   - the state that was put together with records is there exactly when those records are; of many
+//     entries that were put together all are there or none
+//   - a topic whose deletion was acked is gone; one whose deletion was not is whole or gone
 //   - what segments, tails and indexes answer is the same thing
 // Limits are shrunk so that rolls, checkpoints, seals and splits happen every few steps.
 
@@ -11,24 +13,22 @@ import { AgentError } from '../../agent/base/errors.ts'
 import { Metrics, silentLogger } from '../../agent/base/telemetry.ts'
 import { Log } from '../../agent/log/log.ts'
 import type { PartitionLog } from '../../agent/log/partition-log.ts'
-import { buildBatch, decodeRecords } from '../../agent/record/record-batch.ts'
+import type { Topic } from '../../agent/log/topic.ts'
+import { verifyStore } from '../../agent/log/verify.ts'
+import { buildBatch } from '../../agent/record/record-batch.ts'
 import { Codecs } from '../../wasm/codecs.ts'
 import { Kernel } from '../../wasm/kernel.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { SimFileSystem } from '../support/sim-file-system.ts'
+import {
+  checkBytes,
+  checkPartition,
+  checkRange,
+  checkTime,
+  type ModelPartition,
+  type ModelRecord,
+} from './log-model.ts'
 import { SimClock } from './sim-clock.ts'
-
-interface ModelRecord {
-  timestamp: number
-  value: string
-}
-
-interface ModelPartition {
-  records: ModelRecord[]
-  /** Everything below was durable once. */
-  durable: number
-  start: number
-}
 
 const START = Date.UTC(2026, 0, 1)
 const TOPIC_SETTINGS = { replicated: true, retentionMs: 60_000 }
@@ -39,13 +39,21 @@ export class LogSimulation {
   readonly #random: SeededRandom
   readonly #clock = new SimClock(START)
   readonly #model = new Map<string, ModelPartition>()
-  readonly #sizes: { journalBytes: number; batchBytes: number; segmentBytes: number }
+  readonly #sizes: {
+    journalBytes: number
+    batchBytes: number
+    segmentBytes: number
+    frameBytesMax: number
+  }
   #fs: SimFileSystem
   #log: Log | undefined
   #nextValue = 0
   #boots = 0
   #crashIn = Number.POSITIVE_INFINITY
   #crashed: SimFileSystem | undefined
+  /** The next crash ends the process only, not the power. */
+  #isKill = false
+  #puts = 0
   readonly counts = { steps: 0, crashes: 0, failures: 0, restarts: 0, records: 0, reads: 0 }
 
   constructor(seed: number) {
@@ -56,13 +64,14 @@ export class LogSimulation {
       onStep: () => {
         if (--this.#crashIn > 0) return
         this.#crashIn = Number.POSITIVE_INFINITY
-        this.#crashed = this.#fs.crash()
+        this.#crashed = this.#isKill ? this.#fs.kill() : this.#fs.crash()
       },
     })
     this.#sizes = {
       journalBytes: 32_768 << this.#random.below(2),
       batchBytes: 512 << this.#random.below(3),
       segmentBytes: 2048 << this.#random.below(3),
+      frameBytesMax: this.#random.chance(0.5) ? 700 << this.#random.below(3) : 1_000_000,
     }
   }
 
@@ -94,7 +103,8 @@ export class LogSimulation {
   /** The disk refused too often and the log stopped acking: the operator restarts the process. */
   async #restartAfterFailure(): Promise<void> {
     this.counts.failures++
-    this.#fs.failNoMore()
+    this.#checkNoBug()
+    this.#repair()
     await this.#restartCleanly()
   }
 
@@ -109,8 +119,9 @@ export class LogSimulation {
       this.#clock.forget()
       this.#fs = this.#crashed!
       this.#crashed = undefined
-      if (this.#random.chance(0.2)) this.#crashIn = 1 + this.#random.below(60)
+      if (this.#random.chance(0.2)) this.#crashSoon(60)
       try {
+        if (this.#random.chance(0.2)) await this.#verify()
         await this.#open()
         return
       } catch (error) {
@@ -126,7 +137,7 @@ export class LogSimulation {
     } catch (error) {
       // A disk that fails at the start keeps the log from starting; the next try finds it well.
       if (this.#crashed !== undefined || !('code' in (error as object))) throw error
-      this.#fs.failNoMore()
+      this.#repair()
       this.#log = await this.#progress(this.#start())
     }
     this.counts.restarts++
@@ -162,13 +173,19 @@ export class LogSimulation {
     else if (roll < 0.72) await this.#readSomewhere()
     else if (roll < 0.76) await this.#seal()
     else if (roll < 0.79) await this.#split()
-    else if (roll < 0.82) this.#appendBatch()
-    else if (roll < 0.85) this.#grow()
+    else if (roll < 0.81) this.#appendBatch()
+    else if (roll < 0.82) this.#appendLarge()
+    else if (roll < 0.84) this.#grow()
+    else if (roll < 0.85) await this.#addPartitions()
+    else if (roll < 0.86) await this.#deleteTopic()
     else if (roll < 0.88) this.#replicate()
-    else if (roll < 0.9) await this.#retain()
+    else if (roll < 0.895) await this.#retain()
     else if (roll < 0.91) await this.#restartCleanly()
-    else if (roll < 0.93) this.#failSomething()
-    else if (roll < 0.97) this.#crashIn = 1 + this.#random.below(40)
+    else if (roll < 0.925) this.#failSomething()
+    else if (roll < 0.93) this.#fillDisk()
+    else if (roll < 0.955) this.#crashSoon(40)
+    else if (roll < 0.98) this.#putMany()
+    else if (roll < 0.983) this.#clock.jump(this.#random.below(2e9) - 1e9)
     else this.#clock.advance(this.#random.below(5000))
   }
 
@@ -205,10 +222,38 @@ export class LogSimulation {
     this.#markEnd(partition)
   }
 
+  /** A record that no slot holds. */
+  #appendLarge(): void {
+    const target = this.#pick()
+    if (target === undefined || this.#random.chance(0.7)) return
+    const { partition, model } = target
+    const record = this.#newRecord(262_000 + this.#random.below(20_000))
+    const offset = partition.appendRecord({
+      ...record,
+      key: null,
+      value: Buffer.from(record.value),
+    })
+    if (offset < 0) return
+    model.records.push(record)
+    this.#markEnd(partition)
+  }
+
+  /** So many entries at once that a commit may need several frames: all of them count, or none. */
+  #putMany(): void {
+    const { state } = this.#log!
+    const isDelete = this.#random.chance(0.2)
+    const value = Buffer.from(String(++this.#puts).padEnd(this.#random.below(60), ' '))
+    for (let entry = 0; entry < 60; entry++) {
+      if (isDelete) state.delete(`many/${entry}`)
+      else state.put(`many/${entry}`, value)
+    }
+    this.#append()
+  }
+
   /** State that must live and die with the records before it. */
   #markEnd(partition: PartitionLog): void {
     const end = Buffer.from(String(partition.logEndOffset))
-    this.#log!.state.put(`end/${partition.name}`, end)
+    this.#log!.state.put(endKey(partition), end)
     if (this.#random.chance(0.3)) this.#log!.state.put('ride/x', end, { ride: true })
   }
 
@@ -240,9 +285,15 @@ export class LogSimulation {
     this.#observe()
     const span = partition.highWatermark - partition.logStartOffset
     const offset = partition.logStartOffset + this.#random.below(span + 1)
-    await this.#checkRange(partition, model, offset, offset + 20)
+    const ranges = [checkRange(partition, model, offset, offset + 20, this.#random)]
+    // What is read while it is sealed or deleted is right or refused.
+    if (this.#random.chance(0.2)) ranges.push(partition.seal())
+    await this.#progress(Promise.all(ranges))
     const sealed = await partition.readSealed(offset, 1000)
-    if (sealed.kind === 'batches') this.#checkBytes(partition, model, sealed.bytes)
+    if (sealed.kind === 'batches') checkBytes(partition, model, sealed.bytes, true)
+    const time = model.records[this.#random.below(model.records.length)]?.timestamp ?? 0
+    if (this.#random.chance(0.5)) partition.freeze()
+    await this.#progress(checkTime(partition, model, time))
     this.counts.reads++
   }
 
@@ -258,22 +309,49 @@ export class LogSimulation {
     const span = partition.logEndOffset - partition.sealedOffset
     if (span < 2) return
     const at = partition.sealedOffset + 1 + this.#random.below(span - 1)
-    await this.#progress(partition.splitAt(at))
+    const splits = [partition.splitAt(at)]
+    if (this.#random.chance(0.3)) splits.push(partition.splitAt(at + this.#random.below(3)))
+    await this.#progress(Promise.all(splits))
   }
 
   #grow(): void {
     const log = this.#log!
     const names = ['sim.a', 'sim.b', 'sim.c']
     const name = names[this.#random.below(names.length)]!
-    const topic = log.ensureTopic(name, {
-      ...TOPIC_SETTINGS,
-      partitions: 1 + this.#random.below(2),
-    })
-    for (const { name: partition } of topic.partitions) {
-      if (!this.#model.has(partition)) {
-        this.#model.set(partition, { records: [], durable: 0, start: 0 })
-      }
+    try {
+      const partitions = 1 + this.#random.below(2)
+      this.#know(log.ensureTopic(name, { ...TOPIC_SETTINGS, partitions }))
+    } catch (error) {
+      if (!String(error).includes('being deleted')) throw error
     }
+  }
+
+  #know(topic: Topic): void {
+    for (const partition of topic.partitions) {
+      const key = endKey(partition)
+      if (this.#model.has(key)) continue
+      this.#model.set(key, { records: [], durable: 0, start: 0, mayBeGone: false })
+    }
+  }
+
+  async #addPartitions(): Promise<void> {
+    const topic = this.#pick()?.partition.topic
+    if (topic === undefined || topic.partitions.length > 3) return
+    const added = this.#log!.addPartitions(topic.name, topic.partitions.length + 1)
+    this.#know(topic)
+    await this.#progress(added)
+  }
+
+  async #deleteTopic(): Promise<void> {
+    const topic = this.#pick()?.partition.topic
+    if (topic === undefined || this.#random.chance(0.3)) return
+    const keys = topic.partitions.map(endKey)
+    for (const key of keys) this.#model.get(key)!.mayBeGone = true
+    const deleted = this.#log!.deleteTopic(topic.name)
+    for (const key of keys) this.#log!.state.delete(key)
+    if (this.#random.chance(0.3)) this.#append()
+    await this.#progress(deleted)
+    for (const key of keys) this.#model.delete(key)
   }
 
   #replicate(): void {
@@ -292,6 +370,7 @@ export class LogSimulation {
 
   async #restartCleanly(): Promise<void> {
     this.#observe()
+    if (this.#random.chance(0.2)) this.#crashSoon(80)
     const hasFailed = this.#log!.health().reasons.some((reason) => reason.includes('acked until'))
     const isClean = await this.#progress(this.#log!.close()).then(
       () => true,
@@ -301,10 +380,40 @@ export class LogSimulation {
       },
     )
     if (this.#crashed !== undefined) return
-    if (isClean && !hasFailed)
+    if (isClean && !hasFailed) {
       for (const { model } of this.#partitions()) model.durable = model.records.length
+    }
     this.#log = undefined
+    if (this.#random.chance(0.3)) await this.#verify()
     await this.#open()
+  }
+
+  /** A stopped store, in whatever way, holds what was acked. */
+  async #verify(): Promise<void> {
+    const { findings } = await this.#progress(verifyStore(this.#fs, 'store', { kernel }))
+    const fatal = findings.find((finding) => finding.fatal)
+    if (fatal !== undefined) throw new Error(`${fatal.path} at ${fatal.position}: ${fatal.what}`)
+  }
+
+  #crashSoon(steps: number): void {
+    this.#crashIn = 1 + this.#random.below(steps)
+    this.#isKill = this.#random.chance(0.3)
+  }
+
+  /** From now on hardly anything fits; whoever waits for long finds that somebody made room. */
+  #fillDisk(): void {
+    this.#fs.faults.capacityBytes = this.#fs.usedBytes + this.#random.below(6000)
+  }
+
+  #repair(): void {
+    this.#fs.failNoMore()
+    delete this.#fs.faults.capacityBytes
+  }
+
+  /** A log may stop acking because of the disk, never because of itself. */
+  #checkNoBug(): void {
+    const bug = this.#log!.health().reasons.find((reason) => reason.includes('invariant'))
+    if (bug !== undefined) throw new Error(bug)
   }
 
   #failSomething(): void {
@@ -322,6 +431,7 @@ export class LogSimulation {
     for (let turns = 0; !isDone && this.#crashed === undefined; turns++) {
       for (let i = 0; i < 50; i++) await undefined
       if (turns > 20) this.#clock.advance(1001)
+      if (turns > 200) delete this.#fs.faults.capacityBytes
       if (turns > 2000) throw new Error('the log does not get on')
     }
     if (this.#crashed !== undefined) throw new AgentError('CLOSED', 'the power was cut')
@@ -341,7 +451,7 @@ export class LogSimulation {
     const found: { partition: PartitionLog; model: ModelPartition }[] = []
     for (const topic of this.#log?.topics() ?? []) {
       for (const partition of topic.partitions) {
-        const model = this.#model.get(partition.name)
+        const model = this.#model.get(endKey(partition))
         if (model === undefined) throw new Error(`${partition.name} was never created`)
         found.push({ partition, model })
       }
@@ -355,71 +465,31 @@ export class LogSimulation {
   }
 
   async #checkAll(): Promise<void> {
+    const log = this.#log!
     const found = new Set<string>()
     for (const { partition, model } of this.#partitions()) {
-      const { name, logEndOffset } = partition
-      found.add(name)
-      if (logEndOffset < model.durable) {
-        throw new Error(`${name}: acked to ${model.durable}, recovered to ${logEndOffset}`)
-      }
-      if (logEndOffset > model.records.length) throw new Error(`${name}: invented records`)
-      if (partition.highWatermark !== logEndOffset) throw new Error(`${name}: not all is visible`)
-      const end = this.#log!.state.get(`end/${name}`)?.toString() ?? '0'
-      if (Number(end) !== logEndOffset)
-        throw new Error(`${name}: state ${end}, log ${logEndOffset}`)
-      model.records.length = logEndOffset
-      model.durable = logEndOffset
-      model.start = partition.logStartOffset
-      await this.#checkRange(partition, model, partition.logStartOffset, logEndOffset)
+      found.add(endKey(partition))
+      const end = Number(log.state.get(endKey(partition))?.toString() ?? '0')
+      checkPartition(partition, model, end)
+      await checkRange(partition, model, partition.logStartOffset, end, this.#random)
     }
     for (const [name, model] of this.#model) {
       if (found.has(name)) continue
-      if (model.durable > 0) throw new Error(`${name} is gone with ${model.durable} records`)
+      if (model.durable > 0 && !model.mayBeGone) throw new Error(`${name} is gone`)
       this.#model.delete(name)
     }
-  }
-
-  async #checkRange(
-    partition: PartitionLog,
-    model: ModelPartition,
-    from: number,
-    to: number,
-  ): Promise<void> {
-    let offset = from
-    while (offset < Math.min(to, partition.highWatermark)) {
-      const read = await partition.read(offset, 1 + this.#random.below(4000))
-      if (read.kind !== 'batches') throw new Error(`${partition.name}@${offset}: ${read.kind}`)
-      if (read.nextOffset <= offset) throw new Error(`${partition.name}@${offset} does not go on`)
-      const last = this.#checkBytes(partition, model, read.bytes)
-      if (last + 1 !== read.nextOffset)
-        throw new Error(`${partition.name}: next ${read.nextOffset}`)
-      offset = read.nextOffset
+    const many = [...log.state.entries('many/')].map(([, value]) => value.toString())
+    if (new Set(many).size > 1 || ![0, 60].includes(many.length)) {
+      throw new Error(
+        `half a commit came back: ${many.length} entries, ${new Set(many).size} values`,
+      )
     }
   }
+}
 
-  #checkBytes(partition: PartitionLog, model: ModelPartition, bytes: Buffer): number {
-    let last = -1
-    for (let at = 0; at < bytes.length; ) {
-      const batch = bytes.subarray(at, at + bytes.readInt32BE(at + 8) + 12)
-      if (codecs.crc32c(batch.subarray(21)) !== batch.readUInt32BE(17)) {
-        throw new Error(`${partition.name}: a batch with a wrong CRC was served`)
-      }
-      for (const record of decodeRecords(batch, codecs)) {
-        const expected = model.records[record.offset]
-        const isSame =
-          expected?.value === record.value?.toString() && expected?.timestamp === record.timestamp
-        if (!isSame) {
-          throw new Error(
-            `${partition.name}@${record.offset}: ${record.value} instead of ${expected?.value}`,
-          )
-        }
-        if (last >= 0 && record.offset !== last + 1) throw new Error(`${partition.name}: a gap`)
-        last = record.offset
-      }
-      at += batch.length
-    }
-    return last
-  }
+/** By the topic's id: another topic of the same name is another one. */
+function endKey(partition: PartitionLog): string {
+  return `end/${partition.topic.id}/${partition.name}`
 }
 
 /** The log has failed for good and says so. */

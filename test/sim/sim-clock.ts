@@ -38,6 +38,11 @@ export class SimClock implements Clock {
     for (const timer of due.sort((a, b) => a.at - b.at)) timer.run()
   }
 
+  /** Wall time alone, either way, as when somebody sets the clock. */
+  jump(ms: number): void {
+    this.#now += ms
+  }
+
   /** Forgets all timers: the process that armed them is dead. */
   forget(): void {
     this.#timers = []

@@ -101,6 +101,24 @@ export class SimFileSystem implements FileSystem {
     return next
   }
 
+  /** Kills the process: what it wrote is all there, durable or not; what it still tries fails. */
+  kill(): SimFileSystem {
+    if (this.#hasCrashed) throw new Error('this simulated disk has crashed already')
+    this.#hasCrashed = true
+    const next = new SimFileSystem(this.#random.below(2 ** 32), this.faults)
+    Object.assign(next.counts, this.counts, { openFiles: 0 })
+    next.#root = this.#root
+    next.#pending = this.#pending
+    this.#root = new SimDirectory()
+    this.#pending = []
+    return next
+  }
+
+  /** Bytes of all files. */
+  get usedBytes(): number {
+    return usedBytes(this.#root)
+  }
+
   /** The next operation of this kind (on a path holding `path`, after `passes` good ones) fails. */
   failNext(
     operation: SimOperation,

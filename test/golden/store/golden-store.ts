@@ -156,9 +156,10 @@ function stage(entries: readonly JournalEntry[]): number {
 
 /** Writes `journal-0` and `checkpoint-1` into an existing directory. */
 export async function writeGoldenStore(fs: FileSystem, directory: string): Promise<void> {
-  const options = { fs, directory, kernel, fileBytes: JOURNAL_BYTES, randomSalt: () => SALT }
-  const journal = await Journal.open(options, [], 6, undefined)
-  await journal.roll(1)
+  const limits = { fileBytes: JOURNAL_BYTES, frameBytesMax: JOURNAL_BYTES }
+  const options = { fs, directory, kernel, ...limits, randomSalt: () => SALT }
+  const journal = await Journal.open(options, [], { generation: 6, sequence: 0 }, undefined)
+  await journal.roll(1, false)
   for (const { entries, time, more } of FRAMES) {
     await journal.append(SCRATCH, stage(entries), time, more)
   }
