@@ -65,6 +65,11 @@ interface BrokerInternals {
   publish: (packet: BrokerPacket, client: unknown, done?: PublishDone) => void
 }
 
+interface BrokerTimers {
+  _heartbeatInterval: NodeJS.Timeout
+  _clearWillInterval: NodeJS.Timeout
+}
+
 export class SubscriberBroker {
   readonly persistence: Persistence
   readonly fanOut: FanOut
@@ -127,6 +132,10 @@ export class SubscriberBroker {
   static async open(options: SubscriberBrokerOptions): Promise<SubscriberBroker> {
     const broker = new SubscriberBroker(options)
     await broker.#aedes.listen()
+    const timers = broker.#aedes as unknown as BrokerTimers
+    // The listeners keep the process alive, not the broker's housekeeping.
+    timers._heartbeatInterval.unref()
+    timers._clearWillInterval.unref()
     return broker
   }
 
