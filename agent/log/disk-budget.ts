@@ -1,7 +1,8 @@
 // How full the disk may get: a budget for everything in the data directory, and what must stay free
 // on the file system whoever fills it. The stricter of the two wins.
 //
-// Looked at every second while something is written; in between, appends go by the last look.
+// Looked at every second while something is written, and sooner near the limit: in between, appends go
+// by the last look, and a fast disk must not write more than is left.
 
 import type { Clock, Timer } from '../base/clock.ts'
 import type { FileSystem } from './file-system.ts'
@@ -14,6 +15,9 @@ export interface DiskLimits {
 }
 
 const LOOK_EVERY_MS = 1000
+const LOOK_AGAIN_MS = 20
+/** Faster than any disk of a gateway. */
+const BYTES_PER_MS = 200_000
 
 export class DiskBudget {
   readonly #fs: FileSystem
@@ -25,6 +29,8 @@ export class DiskBudget {
   #timer: Timer | undefined
   #lastWritten = -1
   #closed = false
+  /** Bytes that may still be written, as of the last look. */
+  #left = 0
   budgetBytes = Number.POSITIVE_INFINITY
   /** Why nothing is taken at the moment. */
   reason: string | undefined
@@ -53,7 +59,9 @@ export class DiskBudget {
   async start(written: () => number): Promise<void> {
     await this.look()
     const again = () => {
-      this.#timer = this.#clock.after(LOOK_EVERY_MS, () => {
+      const soon = Math.max(LOOK_AGAIN_MS, Math.floor(this.#left / BYTES_PER_MS))
+      const wait = this.isFull ? LOOK_EVERY_MS : Math.min(LOOK_EVERY_MS, soon)
+      this.#timer = this.#clock.after(wait, () => {
         const count = written()
         // A full disk is looked at even when nothing is written: somebody may have made room.
         const look = count !== this.#lastWritten || this.isFull ? this.look() : Promise.resolve()
@@ -75,6 +83,7 @@ export class DiskBudget {
       this.budgetBytes = Math.min(budgetBytes ?? Number.POSITIVE_INFINITY, share)
       const used = this.#usedBytes()
       this.reason = undefined
+      this.#left = Math.max(0, Math.min(this.budgetBytes - used, free - keepFreeBytes))
       if (used > this.budgetBytes) {
         this.reason = `disk full: ${used} of storage.diskBudget ${Math.floor(this.budgetBytes)} bytes used`
       } else if (free < keepFreeBytes) {
