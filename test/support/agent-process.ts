@@ -51,6 +51,15 @@ export interface AgentStatus {
 /** Keys of the configuration file; merged one level deep over the ports and folder of the test. */
 export type AgentConfig = Record<string, unknown>
 
+export interface AgentOptions {
+  environment?: Record<string, string>
+  folder?: string
+  /** A command that runs the rest of its arguments, such as `setpriv`. */
+  launcher?: readonly string[]
+  /** Another program than the one of this checkout. */
+  main?: string
+}
+
 const alive = new Set<ChildProcess>()
 process.on('exit', () => {
   for (const child of alive) child.kill('SIGKILL')
@@ -65,6 +74,7 @@ export class AgentProcess {
   readonly adminPort: number
   readonly #environment: Record<string, string>
   readonly #launcher: readonly string[]
+  readonly #main: string
   #child: ChildProcess | undefined
   #ended: Promise<number | null> = Promise.resolve(null)
   #log = ''
@@ -73,11 +83,11 @@ export class AgentProcess {
   private constructor(
     folder: string,
     ports: number[],
-    environment: Record<string, string>,
-    launcher: readonly string[],
+    { environment = {}, launcher = [], main = AGENT_MAIN }: AgentOptions,
   ) {
     this.folder = folder
     this.#launcher = launcher
+    this.#main = main
     this.dataDir = join(folder, 'data')
     this.configFile = join(folder, 'tributary.yaml')
     this.mqttPort = ports[0]!
@@ -86,21 +96,10 @@ export class AgentProcess {
     this.#environment = environment
   }
 
-  /**
-   * An agent that does not run yet. `config` may override any key, the listeners too; `launcher` is
-   * a command that runs the rest of its arguments, such as `setpriv`.
-   */
-  static async create(
-    config: AgentConfig = {},
-    options: {
-      environment?: Record<string, string>
-      folder?: string
-      launcher?: readonly string[]
-    } = {},
-  ): Promise<AgentProcess> {
-    const { environment = {}, launcher = [] } = options
+  /** An agent that does not run yet. `config` may override any key, the listeners too. */
+  static async create(config: AgentConfig = {}, options: AgentOptions = {}): Promise<AgentProcess> {
     const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'tributary-agent-'))
-    const agent = new AgentProcess(folder, await freePorts(3), environment, launcher)
+    const agent = new AgentProcess(folder, await freePorts(3), options)
     agent.configure(config)
     return agent
   }
@@ -156,9 +155,9 @@ export class AgentProcess {
   /** Starts the process and waits for nothing. */
   spawn(): void {
     if (this.#child !== undefined) throw new Error('the agent runs already')
-    if (!existsSync(AGENT_MAIN)) throw new Error(`${AGENT_MAIN} is missing: npm run build`)
+    if (!existsSync(this.#main)) throw new Error(`${this.#main} is missing: npm run build`)
     this.#launchStart = this.#log.length
-    const words = [...this.#launcher, process.execPath, AGENT_MAIN, 'run', '-c', this.configFile]
+    const words = [...this.#launcher, process.execPath, this.#main, 'run', '-c', this.configFile]
     const child = spawn(words[0]!, words.slice(1), {
       stdio: ['ignore', 'pipe', 'pipe'],
       cwd: this.folder,
@@ -261,7 +260,7 @@ export class AgentProcess {
     args: string[],
     input = '',
   ): Promise<{ code: number | null; stdout: string; stderr: string }> {
-    const words = [...this.#launcher, process.execPath, AGENT_MAIN, ...args]
+    const words = [...this.#launcher, process.execPath, this.#main, ...args]
     const child = spawn(words[0]!, words.slice(1), {
       stdio: ['pipe', 'pipe', 'pipe'],
       cwd: this.folder,
