@@ -12,6 +12,7 @@
 import { textFault, topicFilterFault, topicNameFault } from './mqtt-text.ts'
 
 const CLIENT_ID_BYTES_MAX = 256
+const FILTERS_MAX = 500
 
 export const PINGRESP = Buffer.of(0xd0, 0)
 
@@ -170,7 +171,8 @@ export function subscribeFault(bytes: Buffer, start: number, end: number): strin
   const fields = new Fields(bytes, start, end)
   if (fields.uint16() === 0) return fields.fault ?? 'packet id 0'
   if (fields.isAtEnd) return 'SUBSCRIBE without a filter'
-  while (!fields.isAtEnd) {
+  for (let count = 0; !fields.isAtEnd; count++) {
+    if (count === FILTERS_MAX) return `more than ${FILTERS_MAX} filters in one packet`
     fields.text('topic filter', topicFilterFault)
     const qos = fields.byte()
     if (fields.fault !== undefined) return fields.fault

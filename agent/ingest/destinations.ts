@@ -4,6 +4,7 @@
 // counts: together with all others never more than `maxTopics` topics and 1,000 partitions, because
 // a device must not be able to fill the disk, or the cluster, with topics.
 
+import { AgentError } from '../base/errors.ts'
 import { isTopicName, type TopicSettings } from '../log/topic.ts'
 import type { IngestLog, IngestTopic } from './ingest-log.ts'
 import type { Turn } from './route-cache.ts'
@@ -25,8 +26,11 @@ export class Destinations {
     this.#options = options
   }
 
-  /** The topic, made when it is missing; or why it cannot be had. */
-  find(short: string, name: string, isConfigured: boolean): IngestTopic | string {
+  /**
+   * The topic, made when it is missing; or why it cannot be had. Undefined: not at this moment, for
+   * another one of its name is being deleted.
+   */
+  find(short: string, name: string, isConfigured: boolean): IngestTopic | string | undefined {
     const { log, topicSettings } = this.#options
     const known = log.topic(name)
     if (known !== undefined) return known
@@ -36,7 +40,12 @@ export class Destinations {
       const full = this.#full(settings.partitions)
       if (full !== undefined) return full
     }
-    return log.ensureTopic(name, settings)
+    try {
+      return log.ensureTopic(name, settings)
+    } catch (fault) {
+      if (!(fault instanceof AgentError)) throw fault
+      return fault.retriable ? undefined : fault.message
+    }
   }
 
   /** The one counter of a topic. */

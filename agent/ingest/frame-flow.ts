@@ -39,7 +39,7 @@ export class FrameFlow {
   isConnected = false
   /** When bytes last came, or the flow last went on; monotonic. */
   seenAt: number
-  /** When it began to wait. */
+  /** When it began to wait without anything going on. */
   pausedAt = 0
   /** Why nothing is handled; 0 = it flows. */
   waits = 0
@@ -74,8 +74,12 @@ export class FrameFlow {
     this.waits &= ~reason
     if (this.waits !== 0 || this.#isStopped) return
     this.seenAt = this.#options.clock.monotonic()
+    const { pausedAt } = this
+    const carried = this.#carried.length
     this.#handle(NOTHING)
     if (this.waits === 0) this.#socket.resume()
+    // Nothing could go on: it has been waiting all the time.
+    else if (this.#carried.length === carried) this.pausedAt = pausedAt
   }
 
   /** Whatever still comes is dropped. */

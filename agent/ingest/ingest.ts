@@ -125,6 +125,7 @@ export class Ingest {
       this.#enter(source, topicAt, topicLength, owner)
     if (entry === undefined) return REFUSED
     this.routed = entry
+    if (entry.isBusy) this.#resolve(entry, source)
     const isStaged = !entry.isStatic || entry.epoch === this.#staging.epoch
     if (!isStaged && !this.#stage(entry, source)) return REFUSED
     if (!entry.isStatic) return this.#publishOther(source, entry, payloadAt, payloadLength, retain)
@@ -191,6 +192,8 @@ export class Ingest {
   /** Finds topic, partition, key and headers of an entry, as far as they do not depend on payloads. */
   #resolve(entry: RoutedTopic, source: Source): boolean {
     entry.isStatic = false
+    entry.isBusy = false
+    entry.epoch = 0
     entry.topic = undefined
     entry.partition = undefined
     if (entry.match === undefined) return this.#resolveUnrouted(entry)
@@ -201,8 +204,9 @@ export class Ingest {
       target === undefined
         ? `${JSON.stringify(route.topic.text)} comes out empty`
         : this.#destinations.find(target.short, target.name, !route.topic.usesNames)
-    if (typeof topic === 'string') {
+    if (typeof topic !== 'object') {
       entry.problem = topic
+      entry.isBusy = topic === undefined
       return false
     }
     entry.topic = topic
@@ -227,7 +231,10 @@ export class Ingest {
     const { unrouted } = this.#options
     if (unrouted === undefined) return true
     const topic = this.#destinations.find(unrouted, this.routes.prefixed(unrouted), true)
-    if (typeof topic === 'string') return true
+    if (typeof topic !== 'object') {
+      entry.isBusy = topic === undefined
+      return true
+    }
     entry.topic = topic
     entry.partitionsCount = topic.partitions.length
     entry.key = entry.bytes
@@ -269,6 +276,7 @@ export class Ingest {
   ): number {
     if (entry.kind === 'ignored') return 0
     if (entry.match !== undefined && this.#isStale(entry)) this.#resolve(entry, source)
+    if (entry.isBusy) return NO_ROOM
     if (entry.topic === undefined) {
       this.#countUnrouted(entry.mqttTopic, false, entry.problem)
       return 0
@@ -299,6 +307,7 @@ export class Ingest {
   #bury(entry: RoutedTopic, reason: string, payload: Buffer, retain: boolean): number {
     const { deadLetter } = this.#options
     const topic = this.#destinations.find(deadLetter, this.routes.prefixed(deadLetter), true)
+    if (topic === undefined) return NO_ROOM
     assert(typeof topic !== 'string', 'the dead-letter topic of the configuration is a legal name')
     const key = entry.bytes.subarray(0, 4_096)
     const headers = [

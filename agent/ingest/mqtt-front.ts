@@ -327,9 +327,9 @@ export class MqttFront {
   #sweep(): void {
     const now = this.clock.monotonic()
     for (const connection of this.#connections) connection.sweep(now)
-    // Without room for long: those that hold QoS 0 back drop it now, the others wait again.
-    const since = this.#noRoomSince
-    if (since !== undefined && now - since >= ROOM_GRACE_MS) this.#wakeForRoom()
+    // Without room for long those that hold QoS 0 back drop it now. Whoever waits for a topic that is
+    // being deleted hears of no room. The others wait again.
+    this.#wakeForRoom()
     if (now - this.#expiredAt > EXPIRY_SWEEP_MS) {
       this.#expiredAt = now
       this.heldIds.expire()

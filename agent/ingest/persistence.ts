@@ -23,8 +23,10 @@ export const SESSIONS_MAX = 5_000
 export const RETAINED_MAX = 5_000
 const RETAINED_BYTES_MAX = 8_388_608
 const RETAINED_OVERHEAD = 200
-const SUBSCRIPTIONS_MAX = 500
-const SUBSCRIPTION_BYTES_MAX = 60_000
+export const SUBSCRIPTIONS_MAX = 500
+export const SUBSCRIPTION_BYTES_MAX = 60_000
+/** Of all kept sessions: they are in every checkpoint. */
+const SESSION_BYTES_MAX = 4_194_304
 
 interface ClientRef {
   readonly id: string
@@ -36,9 +38,11 @@ interface SubscriptionRef {
 }
 
 interface Session {
-  readonly filters: Map<string, number>
+  filters: Map<string, number>
   readonly queue: OfflineQueue
   isConnected: boolean
+  /** Of its filters, as they are stored. */
+  bytes: number
   /** The commit that makes its newest subscriptions durable. */
   commit: number
 }
@@ -61,6 +65,7 @@ export class Persistence {
   readonly #tree = new FilterTree()
   readonly #retained = new Map<string, BrokerPacket>()
   #retainedBytes = 0
+  #sessionBytes = 0
   readonly #budget: QueueBudget = { bytes: 0 }
   readonly #dropped: Counter
   readonly #retainedDropped: Counter
@@ -81,6 +86,8 @@ export class Persistence {
     for (const [key, value] of log.state.entries(PREFIX)) {
       const clientId = decodeURIComponent(key.slice(PREFIX.length))
       const session = this.#newSession(clientId)
+      session.bytes = value.length
+      this.#sessionBytes += value.length
       for (const [filter, qos] of JSON.parse(value.toString()) as [string, number][]) {
         session.filters.set(filter, qos)
         if (qos > 0) this.#tree.add(filter, clientId, qos)
@@ -103,7 +110,7 @@ export class Persistence {
     }
     this.#makeRoom()
     this.#newSession(clientId).isConnected = true
-    this.#store(clientId, true)
+    this.#store(clientId, new Map(), true)
   }
 
   /** The client of a kept session went away. */
@@ -148,6 +155,7 @@ export class Persistence {
     if (session === undefined) return false
     for (const filter of session.filters.keys()) this.#tree.remove(filter, clientId)
     session.queue.drop()
+    this.#sessionBytes -= session.bytes
     this.#sessions.delete(clientId)
     this.#log.state.delete(keyOf(clientId))
     if (session.filters.size > 0) this.#changed()
@@ -177,17 +185,18 @@ export class Persistence {
   async addSubscriptions({ id }: ClientRef, subscriptions: SubscriptionRef[]): Promise<void> {
     const session = this.#sessions.get(id)
     if (session === undefined) throw new Error('the session of the client has ended')
-    let isNew = false
-    for (const { topic, qos } of subscriptions) {
-      if (session.filters.get(topic) === qos) continue
-      const isFull = session.filters.size >= SUBSCRIPTIONS_MAX && !session.filters.has(topic)
-      if (isFull) throw new Error('too many subscriptions')
-      isNew = true
-      session.filters.set(topic, qos)
-      if (qos > 0) this.#tree.add(topic, id, qos)
-      else this.#tree.remove(topic, id)
+    const news = subscriptions.filter(({ topic, qos }) => session.filters.get(topic) !== qos)
+    if (news.length > 0) {
+      const filters = new Map(session.filters)
+      for (const { topic, qos } of news) filters.set(topic, qos)
+      if (filters.size > SUBSCRIPTIONS_MAX) throw new Error('too many subscriptions')
+      // Nothing is changed when there is no room for it.
+      this.#store(id, filters, false)
+      for (const { topic, qos } of news) {
+        if (qos > 0) this.#tree.add(topic, id, qos)
+        else this.#tree.remove(topic, id)
+      }
     }
-    if (isNew) this.#store(id, false)
     this.#changed()
     await this.#log.durable(session.commit)
   }
@@ -203,7 +212,7 @@ export class Persistence {
     }
     this.#changed()
     if (!isNew) return
-    this.#store(id, false)
+    this.#store(id, session.filters, false)
     await this.#log.durable(session.commit)
   }
 
@@ -282,7 +291,8 @@ export class Persistence {
 
   #newSession(clientId: string): Session {
     const queue = new OfflineQueue(this.#budget)
-    const session = { filters: new Map<string, number>(), queue, isConnected: false, commit: 0 }
+    const filters = new Map<string, number>()
+    const session = { filters, queue, isConnected: false, bytes: 0, commit: 0 }
     this.#sessions.set(clientId, session)
     return session
   }
@@ -296,11 +306,18 @@ export class Persistence {
     }
   }
 
-  #store(clientId: string, ride: boolean): void {
+  /** Journals the filters and makes them the session's; throws, and changes nothing, without room. */
+  #store(clientId: string, filters: Map<string, number>, ride: boolean): void {
     const session = this.#sessions.get(clientId)!
-    const filters = [...session.filters]
-    const value = Buffer.from(JSON.stringify(filters))
-    if (value.length > SUBSCRIPTION_BYTES_MAX) throw new Error('too many subscriptions')
+    const value = Buffer.from(JSON.stringify([...filters]))
+    const total = this.#sessionBytes - session.bytes + value.length
+    const isMore = value.length > session.bytes
+    if (isMore && (value.length > SUBSCRIPTION_BYTES_MAX || total > SESSION_BYTES_MAX)) {
+      throw new Error('too many subscriptions')
+    }
+    session.filters = filters
+    session.bytes = value.length
+    this.#sessionBytes = total
     this.#log.state.put(keyOf(clientId), value, { ride })
     if (!ride) session.commit = this.#log.openCommit
   }

@@ -30,6 +30,8 @@ export class RoutedTopic {
   topic: IngestTopic | undefined
   /** Why there is a route but no topic. */
   problem: string | undefined
+  /** Its topic cannot be had at this moment: looked up again with the next message. */
+  isBusy = false
   partitionsCount = 0
   /** Of the Kafka topic: whose turn it is where no key chooses the partition. */
   turn: Turn = { last: 0 }

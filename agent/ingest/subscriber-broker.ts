@@ -16,7 +16,7 @@ import { filterMatches } from './filter-tree.ts'
 import type { FrontDuplex } from './front-duplex.ts'
 import type { IngestLog } from './ingest-log.ts'
 import { LEVELS_MAX } from './mqtt-text.ts'
-import { Persistence } from './persistence.ts'
+import { Persistence, SUBSCRIPTION_BYTES_MAX, SUBSCRIPTIONS_MAX } from './persistence.ts'
 
 /** A blocked delivery ends its connection after this. */
 const DRAIN_TIMEOUT_MS = 5_000
@@ -94,6 +94,9 @@ export class SubscriberBroker {
       },
       authorizePublish: (_client, packet, done) => {
         done(packet.topic.startsWith('$SYS/') ? new Error('$SYS is reserved') : null)
+      },
+      authorizeSubscribe: (client, subscription, done) => {
+        done(null, hasRoomFor(client as Client, subscription.topic) ? subscription : null)
       },
     })
     const internals = this.#aedes as unknown as BrokerInternals
@@ -212,6 +215,15 @@ function lowerQos(client: Client, packet: { topic: string; qos: number }): void 
     if (qos > granted && filterMatches(filter.split('/'), packet.topic)) granted = qos
   }
   if (granted > 0 && granted < packet.qos) packet.qos = granted
+}
+
+/** Whether a client may subscribe to one filter more; aedes has no bound. */
+function hasRoomFor(client: Client, filter: string): boolean {
+  const { subscriptions } = client as unknown as { subscriptions: Record<string, unknown> }
+  const filters = Object.keys(subscriptions)
+  if (filters.includes(filter)) return true
+  const bytes = filters.reduce((sum, each) => sum + each.length, filter.length)
+  return filters.length < SUBSCRIPTIONS_MAX && bytes <= SUBSCRIPTION_BYTES_MAX
 }
 
 function connectionOf(client: Client): Connection {

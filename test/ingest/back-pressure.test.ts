@@ -2,6 +2,7 @@
 // where it stopped.
 
 import * as assert from 'uvu/assert'
+import { AgentError } from '../../agent/base/errors.ts'
 import { openRig, settle } from '../support/ingest-rig.ts'
 import { connect, PING, packetId, publish, subscribe, TYPE } from '../support/mqtt-peer.ts'
 import { suite } from '../support/suite.ts'
@@ -179,6 +180,47 @@ test('closing sends the acks that are owed first', async () => {
   rig.log.commit()
   await closing
   for (const id of [1, 2, 3]) assert.is(packetId(await client.expect(TYPE.puback)), id)
+})
+
+test('a client that waits for room gets PINGRESPs, also while others hold QoS 0 back', async () => {
+  const rig = await openRig()
+  const [waiting, other] = [rig.peer(), rig.peer()]
+  await waiting.connect({ clientId: 'waiting', keepAlive: 5 })
+  await other.connect({ clientId: 'other' })
+  rig.log.full = true
+  waiting.send(...burst(1, 1))
+  other.send(...burst(1, 0))
+  await settle()
+  let pings = 0
+  for (let second = 0; second < 30; second++) {
+    rig.clock.advance(1_000)
+    other.send(...burst(1, 0))
+    await settle(3)
+    pings += waiting.take().length
+  }
+  assert.ok(pings >= 10, `${pings} PINGRESPs in half a minute`)
+  rig.log.makeRoom()
+  await settle()
+  assert.ok(rig.log.values('gw.mqtt').length >= 1)
+  await rig.front.close()
+})
+
+test('a client that waits for a topic being deleted goes on once that is done', async () => {
+  const rig = await openRig()
+  const client = rig.peer()
+  await client.connect()
+  const { ensureTopic } = rig.log
+  rig.log.ensureTopic = (name) => {
+    throw new AgentError('INPUT_TOPIC', `${name} is being deleted`, { retriable: true })
+  }
+  client.send(...burst(3, 1))
+  await settle()
+  assert.equal(client.take(), [])
+  rig.log.ensureTopic = ensureTopic
+  rig.clock.advance(1_000)
+  await settle()
+  assert.equal(client.take().map(packetId), [1, 2, 3])
+  await rig.front.close()
 })
 
 test.run()

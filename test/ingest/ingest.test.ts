@@ -2,8 +2,9 @@
 // route, and the limits on topics that devices name.
 
 import * as assert from 'uvu/assert'
+import { AgentError } from '../../agent/base/errors.ts'
 import { Logger, Metrics } from '../../agent/base/telemetry.ts'
-import { Ingest, type IngestOptions, REFUSED } from '../../agent/ingest/ingest.ts'
+import { Ingest, type IngestOptions, NO_ROOM, REFUSED } from '../../agent/ingest/ingest.ts'
 import type { PayloadProfile, RouteOptions } from '../../agent/ingest/routes.ts'
 import type { TopicSettings } from '../../agent/log/topic.ts'
 import { partitionFor } from '../../agent/record/murmur2.ts'
@@ -273,6 +274,29 @@ test('$SYS is acked and goes nowhere; a name that is none is refused', () => {
   assert.is(send('a/+'), REFUSED)
   assert.is(ingest.fault, 'a wildcard in a topic name')
   assert.equal([...log.topics()], [])
+})
+
+test('while a topic of that name is being deleted, messages wait; none is acked unstored', () => {
+  const profiles = new Map<string, PayloadProfile>()
+  const routes = [
+    { mqttTopic: 'a', topic: 'routed' },
+    { mqttTopic: 'p/{x}', topic: 'payload', key: '{payload.k}' },
+  ]
+  const { log, lines, send } = setUp(routes, { profiles, unrouted: 'other' })
+  const names = ['a', 'p/1', 'elsewhere']
+  for (const name of names) assert.ok(send(name, { k: 1 }) > 0)
+  for (const topic of [...log.topics()]) log.deleteTopic(topic.name)
+  const { ensureTopic } = log
+  log.ensureTopic = (name) => {
+    throw new AgentError('INPUT_TOPIC', `${name} is being deleted`, { retriable: true })
+  }
+  for (const name of [...names, ...names]) assert.is(send(name, { k: 2 }), NO_ROOM)
+  log.ensureTopic = ensureTopic
+  for (const name of names) assert.ok(send(name, { k: 3 }) > 0)
+  for (const topic of ['gw.routed', 'gw.payload', 'gw.other']) {
+    assert.equal(log.values(topic), ['{"k":3}'])
+  }
+  assert.equal(lines.filter((line) => line.includes('no topic')), [])
 })
 
 test.run()
