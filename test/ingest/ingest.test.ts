@@ -296,7 +296,10 @@ test('while a topic of that name is being deleted, messages wait; none is acked 
   for (const topic of ['gw.routed', 'gw.payload', 'gw.other']) {
     assert.equal(log.values(topic), ['{"k":3}'])
   }
-  assert.equal(lines.filter((line) => line.includes('no topic')), [])
+  assert.equal(
+    lines.filter((line) => line.includes('no topic')),
+    [],
+  )
 })
 
 test.run()
