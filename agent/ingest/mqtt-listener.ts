@@ -36,6 +36,8 @@ export interface MqttListenerOptions extends Omit<MqttFrontOptions, 'users'> {
 }
 
 const HANDSHAKE_MS = 10_000
+/** Sockets above `maxConnections` that may be in a TLS handshake or before their upgrade. */
+const HANDSHAKES_MAX = 64
 const SUBPROTOCOLS = ['mqtt', 'mqttv3.1']
 
 export class MqttListener {
@@ -90,6 +92,8 @@ export class MqttListener {
   async #listen(address: MqttAddress, tls: TlsOptions | undefined): Promise<void> {
     const server = await this.#createServer(address, tls)
     const { scheme, host, port } = address
+    // Those are not in the front's count yet.
+    server.maxConnections = this.#maxConnections + HANDSHAKES_MAX
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error) => reject(listenFault(address, error)))
       server.listen({ host, port }, resolve)
