@@ -16,7 +16,7 @@ import {
   JOURNAL_VERSION,
   SECTOR_BYTES,
 } from './journal.ts'
-import { readInt64 } from './journal-entry.ts'
+import { type JournalEntry, readInt64 } from './journal-entry.ts'
 
 export interface JournalHeader {
   generation: number
@@ -47,6 +47,39 @@ export type FrameOutcome =
   | { kind: 'end'; position: number; torn: boolean }
   /** Bytes that were acked once and no longer hold; reading goes on at `resume`. */
   | { kind: 'rot'; position: number; resume: number }
+
+/** Puts the frames of a commit together, over the end of a file if need be. */
+export class CommitFrames {
+  #frames: { sequence: number; entries: JournalEntry[] }[] = []
+
+  /** Frames of a commit whose last one has not come are there. */
+  get isOpen(): boolean {
+    return this.#frames.length > 0
+  }
+
+  /**
+   * What was begun and not finished is dropped, as is a frame that was written again in a fresh file:
+   * what goes on has all frames before it.
+   */
+  add(sequence: number, entries: JournalEntry[]): void {
+    this.#frames = this.#frames.filter((frame) => frame.sequence < sequence)
+    const last = this.#frames.at(-1)
+    if (last !== undefined && last.sequence !== sequence - 1) this.#frames = []
+    this.#frames.push({ sequence, entries })
+  }
+
+  /** All entries of the commit, whose last frame was added. */
+  take(): JournalEntry[] {
+    const entries = this.#frames.flatMap((frame) => frame.entries)
+    this.#frames = []
+    return entries
+  }
+
+  /** What was begun lies before a damaged place. */
+  drop(): void {
+    this.#frames = []
+  }
+}
 
 export async function readJournalHeader(kernel: Kernel, file: OpenFile): Promise<HeaderOutcome> {
   const header = Buffer.alloc(SECTOR_BYTES)

@@ -26,8 +26,9 @@ import type { Logger } from '../base/telemetry.ts'
 import { CHECKPOINT_FILES, type Checkpoint, readCheckpoint } from './checkpoint.ts'
 import type { FileSystem } from './file-system.ts'
 import { type JournalPosition, SECTOR_BYTES } from './journal.ts'
-import { decodeEntries, type JournalEntry, type RecordsEntry } from './journal-entry.ts'
+import { decodeEntries, type RecordsEntry } from './journal-entry.ts'
 import {
+  CommitFrames,
   type JournalHeader,
   readFrames,
   readJournalBytes,
@@ -157,8 +158,7 @@ class Replay {
   readonly #checkpoint: Checkpoint | undefined
   /** The second time: only records of these partitions, and gaps are filled. */
   readonly #only: ReadonlySet<number> | undefined
-  /** Frames of a commit whose last one has not come yet. */
-  #pending: { sequence: number; entries: JournalEntry[] }[] = []
+  readonly #commit = new CommitFrames()
   resume: JournalPosition | undefined
   frames = 0
   /** Of the last whole commit. */
@@ -188,7 +188,7 @@ class Replay {
         logger.error(
           `${path} is damaged at byte ${outcome.position}; what it held is served as hollow records`,
         )
-        this.#pending = []
+        this.#commit.drop()
         isRotten = true
       }
       if (outcome.kind !== 'frame') continue
@@ -197,7 +197,7 @@ class Replay {
       if (entries === undefined) {
         throw new AgentError('CORRUPT_STORE', `${path} at ${frame.position}: unknown journal entry`)
       }
-      this.#addFrame(frame.sequence, entries)
+      this.#commit.add(frame.sequence, entries)
       this.frames++
       lastFrame = [frame.position, frame.position + frame.size]
       if (frame.more) continue
@@ -209,22 +209,11 @@ class Replay {
     await writeAgain(fs, path, [[0, SECTOR_BYTES], lastFrame])
     // Frames behind rot are not chained to what would be written next, and whole frames of a commit
     // that was not finished would look like rot behind it: start a new generation.
-    if (isRotten || this.#pending.length > 0) this.resume = undefined
-  }
-
-  /**
-   * What was begun and not finished is dropped, as is a frame that was written again in a fresh file:
-   * what goes on has all frames before it.
-   */
-  #addFrame(sequence: number, entries: JournalEntry[]): void {
-    this.#pending = this.#pending.filter((frame) => frame.sequence < sequence)
-    const last = this.#pending.at(-1)
-    if (last !== undefined && last.sequence !== sequence - 1) this.#pending = []
-    this.#pending.push({ sequence, entries })
+    if (isRotten || this.#commit.isOpen) this.resume = undefined
   }
 
   async #apply(time: number): Promise<void> {
-    for (const entry of this.#pending.flatMap(({ entries }) => entries)) {
+    for (const entry of this.#commit.take()) {
       if (entry.kind === 'put' || entry.kind === 'delete') {
         if (this.#only !== undefined) continue
         const value = entry.kind === 'put' ? entry.value : undefined
@@ -241,7 +230,6 @@ class Replay {
       else await this.#batch(partition, entry, time)
       await this.#target.relieve()
     }
-    this.#pending = []
   }
 
   async #records(partition: PartitionLog, entry: RecordsEntry, time: number): Promise<void> {

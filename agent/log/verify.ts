@@ -16,6 +16,7 @@ import { CHECKPOINT_FILES, type Checkpoint, readCheckpoint } from './checkpoint.
 import type { FileSystem } from './file-system.ts'
 import { decodeEntries, type JournalEntry } from './journal-entry.ts'
 import {
+  CommitFrames,
   type JournalHeader,
   readFrames,
   readJournalBytes,
@@ -93,6 +94,7 @@ class Verification {
   readonly #kernel: Kernel
   readonly #codecs: Codecs
   readonly #state = new Map<string, Buffer>()
+  readonly #commit = new CommitFrames()
   /** By log id: what the journal holds, in its order, neighbours joined. */
   readonly #journaled = new Map<number, OffsetRange[]>()
 
@@ -113,7 +115,7 @@ class Verification {
     const partitions = this.#partitions()
     for (const facts of partitions) {
       const mark = checkpoint?.partitions.find(({ logId }) => logId === facts.logId)
-      await this.#partition(facts, mark?.recoveryOffset ?? 0)
+      await this.#partition(facts, this.#needed(facts.logId, mark?.recoveryOffset ?? 0))
     }
     this.#strays(names, partitions)
   }
@@ -161,21 +163,19 @@ class Verification {
 
   async #journal(path: string, header: JournalHeader): Promise<void> {
     const bytes = await readJournalBytes(this.#fs, path)
-    let pending: JournalEntry[] = []
     for (const outcome of readFrames(this.#kernel, bytes, header)) {
       if (outcome.kind === 'rot') {
         this.#find(path, outcome.position, `rot up to byte ${outcome.resume}`, true)
-        pending = []
+        this.#commit.drop()
       }
       if (outcome.kind !== 'frame') continue
       const { frame } = outcome
       this.totals.journalFrames++
       const entries = decodeEntries(frame.payload)
       if (entries === undefined) this.#find(path, frame.position, 'unknown journal entry', true)
-      else pending.push(...entries)
+      else this.#commit.add(frame.sequence, entries)
       if (frame.more) continue
-      for (const entry of pending) this.#replay(entry)
-      pending = []
+      for (const entry of this.#commit.take()) this.#replay(entry)
     }
     this.#progress(path, bytes.length)
   }
@@ -212,7 +212,16 @@ class Verification {
     return found
   }
 
-  async #partition({ name, logId }: PartitionFacts, recoveryOffset: number): Promise<void> {
+  /** What segments must hold: the journal may go back behind the recovery offset. */
+  #needed(logId: number, recoveryOffset: number): number {
+    let needed = recoveryOffset
+    for (const { from, to } of (this.#journaled.get(logId) ?? []).toReversed()) {
+      if (from < needed && to >= needed) needed = from
+    }
+    return needed
+  }
+
+  async #partition({ name, logId }: PartitionFacts, needed: number): Promise<void> {
     this.totals.partitions++
     const path = this.#path(name)
     const names = await this.#fs.list(path).catch((error) => {
@@ -221,11 +230,13 @@ class Verification {
     })
     const bases = names.map(baseOffsetOf).filter((base) => base !== undefined)
     const start = Number(this.#state.get(`start/${logId}`)?.toString() ?? 0)
+    // What retention took may lie about in any state.
+    const recoveryOffset = start >= needed ? 0 : needed
     const sealed = await this.#segments(path, bases, start, recoveryOffset)
     if (sealed < recoveryOffset) {
       this.#find(path, 0, `segments end at offset ${sealed}, synced to ${recoveryOffset}`, true)
     }
-    const end = this.#journalEnd(path, logId, Math.max(sealed, recoveryOffset))
+    const end = this.#journalEnd(path, logId, Math.max(sealed, needed, start))
     if (start > end) this.#find(path, 0, `log start ${start} lies behind the end ${end}`, true)
     const cursor = this.#state.get(`repl/${logId}`)?.toString()
     const acked = cursor === undefined ? 0 : Number(JSON.parse(cursor).acked ?? 0)

@@ -1,5 +1,6 @@
 // What a simulation remembers of a partition, and the comparison of a log with it.
 
+import type { Log } from '../../agent/log/log.ts'
 import type { PartitionLog } from '../../agent/log/partition-log.ts'
 import { decodeRecords } from '../../agent/record/record-batch.ts'
 import { codecs } from '../support/batches.ts'
@@ -19,8 +20,58 @@ export interface ModelPartition {
   mayBeGone: boolean
 }
 
-/** After a start; `end` is the state that was put with the last record. */
-export function checkPartition(partition: PartitionLog, model: ModelPartition, end: number): void {
+export interface Target {
+  partition: PartitionLog
+  model: ModelPartition
+}
+
+/** By the topic's id: another topic of the same name is another one. */
+export function endKey(partition: PartitionLog): string {
+  return `end/${partition.topic.id}/${partition.name}`
+}
+
+export function targetsOf(log: Log, models: ReadonlyMap<string, ModelPartition>): Target[] {
+  const found: Target[] = []
+  for (const topic of log.topics()) {
+    for (const partition of topic.partitions) {
+      const model = models.get(endKey(partition))
+      if (model === undefined) throw new Error(`${partition.name} was never created`)
+      found.push({ partition, model })
+    }
+  }
+  return found
+}
+
+/** After a start: everything that may be asked of a log that has just recovered. */
+export async function checkLog(
+  log: Log,
+  models: Map<string, ModelPartition>,
+  ackedPut: number,
+  random: SeededRandom,
+): Promise<void> {
+  const found = new Set<string>()
+  for (const { partition, model } of targetsOf(log, models)) {
+    found.add(endKey(partition))
+    const end = Number(log.state.get(endKey(partition))?.toString() ?? '0')
+    checkPartition(partition, model, end)
+    await checkRange(partition, model, partition.logStartOffset, end, random)
+  }
+  for (const [name, model] of models) {
+    if (found.has(name)) continue
+    if (model.durable > 0 && !model.mayBeGone) throw new Error(`${name} is gone`)
+    models.delete(name)
+  }
+  if (Number(log.state.get('closing')?.toString() ?? 0) < ackedPut) {
+    throw new Error(`acked state ${ackedPut} is gone`)
+  }
+  const many = [...log.state.entries('many/')].map(([, value]) => value.toString())
+  if (new Set(many).size > 1 || ![0, 60].includes(many.length)) {
+    throw new Error(`half a commit came back: ${many.length} entries, ${new Set(many).size} values`)
+  }
+}
+
+/** `end` is the state that was put with the last record. */
+function checkPartition(partition: PartitionLog, model: ModelPartition, end: number): void {
   const { name, logEndOffset } = partition
   if (logEndOffset < model.durable) {
     throw new Error(`${name}: acked to ${model.durable}, recovered to ${logEndOffset}`)

@@ -22,11 +22,14 @@ import { SeededRandom } from '../support/seeded-random.ts'
 import { SimFileSystem } from '../support/sim-file-system.ts'
 import {
   checkBytes,
-  checkPartition,
+  checkLog,
   checkRange,
   checkTime,
+  endKey,
   type ModelPartition,
   type ModelRecord,
+  type Target,
+  targetsOf,
 } from './log-model.ts'
 import { SimClock } from './sim-clock.ts'
 
@@ -54,6 +57,8 @@ export class LogSimulation {
   /** The next crash ends the process only, not the power. */
   #isKill = false
   #puts = 0
+  /** The newest put while closing that was acked. */
+  #putDurable = 0
   readonly counts = { steps: 0, crashes: 0, failures: 0, restarts: 0, records: 0, reads: 0 }
 
   constructor(seed: number) {
@@ -141,7 +146,7 @@ export class LogSimulation {
       this.#log = await this.#progress(this.#start())
     }
     this.counts.restarts++
-    await this.#checkAll()
+    await checkLog(this.#log, this.#model, this.#putDurable, this.#random)
   }
 
   #start(): Promise<Log> {
@@ -309,9 +314,16 @@ export class LogSimulation {
     const span = partition.logEndOffset - partition.sealedOffset
     if (span < 2) return
     const at = partition.sealedOffset + 1 + this.#random.below(span - 1)
+    const tail = partition.tails.find(({ endOffset }) => endOffset > at)
+    const mustSplit = tail?.kind === 'records' && !tail.sealing
     const splits = [partition.splitAt(at)]
     if (this.#random.chance(0.3)) splits.push(partition.splitAt(at + this.#random.below(3)))
     await this.#progress(Promise.all(splits))
+    if (!mustSplit || partition.isDeleted) return
+    const read = await this.#progress(partition.read(at, 1))
+    if (read.kind === 'batches' && read.baseOffset !== at) {
+      throw new Error(`${partition.name}: no batch begins at ${at}, where it was split`)
+    }
   }
 
   #grow(): void {
@@ -372,7 +384,9 @@ export class LogSimulation {
     this.#observe()
     if (this.#random.chance(0.2)) this.#crashSoon(80)
     const hasFailed = this.#log!.health().reasons.some((reason) => reason.includes('acked until'))
-    const isClean = await this.#progress(this.#log!.close()).then(
+    const closed = this.#log!.close()
+    if (this.#random.chance(0.3)) this.#putWhileClosing()
+    const isClean = await this.#progress(closed).then(
       () => true,
       (error) => {
         if (!(error instanceof AgentError) && !('code' in error)) throw error
@@ -393,6 +407,20 @@ export class LogSimulation {
     const { findings } = await this.#progress(verifyStore(this.#fs, 'store', { kernel }))
     const fatal = findings.find((finding) => finding.fatal)
     if (fatal !== undefined) throw new Error(`${fatal.path} at ${fatal.position}: ${fatal.what}`)
+  }
+
+  /** State may still change; whoever is told that it is durable finds it at the next start. */
+  #putWhileClosing(): void {
+    const log = this.#log!
+    const turns = this.#random.below(60)
+    const put = async () => {
+      for (let turn = 0; turn < turns; turn++) await undefined
+      const number = ++this.#puts
+      log.state.put('closing', Buffer.from(String(number)))
+      await log.durable(log.openCommit)
+      this.#putDurable = number
+    }
+    put().catch(() => {})
   }
 
   #crashSoon(steps: number): void {
@@ -447,49 +475,14 @@ export class LogSimulation {
     }
   }
 
-  #partitions(): { partition: PartitionLog; model: ModelPartition }[] {
-    const found: { partition: PartitionLog; model: ModelPartition }[] = []
-    for (const topic of this.#log?.topics() ?? []) {
-      for (const partition of topic.partitions) {
-        const model = this.#model.get(endKey(partition))
-        if (model === undefined) throw new Error(`${partition.name} was never created`)
-        found.push({ partition, model })
-      }
-    }
-    return found
+  #partitions(): Target[] {
+    return this.#log === undefined ? [] : targetsOf(this.#log, this.#model)
   }
 
-  #pick(): { partition: PartitionLog; model: ModelPartition } | undefined {
+  #pick(): Target | undefined {
     const all = this.#partitions()
     return all[this.#random.below(all.length)]
   }
-
-  async #checkAll(): Promise<void> {
-    const log = this.#log!
-    const found = new Set<string>()
-    for (const { partition, model } of this.#partitions()) {
-      found.add(endKey(partition))
-      const end = Number(log.state.get(endKey(partition))?.toString() ?? '0')
-      checkPartition(partition, model, end)
-      await checkRange(partition, model, partition.logStartOffset, end, this.#random)
-    }
-    for (const [name, model] of this.#model) {
-      if (found.has(name)) continue
-      if (model.durable > 0 && !model.mayBeGone) throw new Error(`${name} is gone`)
-      this.#model.delete(name)
-    }
-    const many = [...log.state.entries('many/')].map(([, value]) => value.toString())
-    if (new Set(many).size > 1 || ![0, 60].includes(many.length)) {
-      throw new Error(
-        `half a commit came back: ${many.length} entries, ${new Set(many).size} values`,
-      )
-    }
-  }
-}
-
-/** By the topic's id: another topic of the same name is another one. */
-function endKey(partition: PartitionLog): string {
-  return `end/${partition.topic.id}/${partition.name}`
 }
 
 /** The log has failed for good and says so. */

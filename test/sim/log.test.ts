@@ -7,15 +7,16 @@ const test = suite('log simulation')
 
 /** Seeds that once found something, with what it was. */
 const KNOWN: readonly (readonly [seed: number, steps: number, found: string])[] = [
-  [1, 300, 'a tail was split while it was being sealed'],
-  [6, 300, 'a segment whose predecessor lost its name was believed'],
+  [3, 400, 'splits of one tail overlapped'],
+  [12, 400, 'frames of an unfinished commit were taken for rot'],
+  [23, 400, 'an index whose sync had failed was believed'],
+  [41, 400, 'a topic was made anew before a deletion was replayed'],
   [62, 300, 'frames of a failed sync were built upon'],
-  [112, 300, 'seal waited for a log that had failed'],
-  [209, 300, 'names made before a restart were never synced'],
-  [22561, 400, 'a journal file was used whose name was never synced'],
-  [20806, 400, 'a sync was believed after one had failed'],
+  [129, 400, 'a commit went on in another file'],
+  [1001, 400, 'a segment was rolled while it was synced'],
+  [1125, 400, 'close waited for a seal that nobody tried'],
 ]
-const FRESH_SEEDS = 600
+const FRESH_SEEDS = 300
 const FRESH_STEPS = 300
 
 test('seeds that found something once find nothing', async () => {

@@ -3,6 +3,7 @@
 
 import { Metrics, silentLogger } from '../../agent/base/telemetry.ts'
 import { Log } from '../../agent/log/log.ts'
+import type { LogOptions } from '../../agent/log/log-options.ts'
 import type { PartitionLog } from '../../agent/log/partition-log.ts'
 import { SimClock } from '../sim/sim-clock.ts'
 import { kernel } from './batches.ts'
@@ -11,7 +12,7 @@ import type { SimFileSystem } from './sim-file-system.ts'
 
 export const STORE = '/store'
 
-export function openSmallLog(fs: SimFileSystem): Promise<Log> {
+export function openSmallLog(fs: SimFileSystem, options: Partial<LogOptions> = {}): Promise<Log> {
   return Log.open({
     directory: STORE,
     fs,
@@ -25,6 +26,7 @@ export function openSmallLog(fs: SimFileSystem): Promise<Log> {
     segmentBytes: 8192,
     carryTailBytes: 512,
     randomSalt: () => 4711,
+    ...options,
   })
 }
 
