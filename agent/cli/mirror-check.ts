@@ -16,6 +16,8 @@ import { formatCount } from './table.ts'
 export interface LocalPartition {
   readonly topic: string
   readonly partition: number
+  /** The mirror acked everything below; 0 where that is not known. */
+  readonly acked: number
   /** Asked after the mirror's end is known: whatever the mirror holds must be here. */
   bounds(): Promise<{ readonly start: number; readonly end: number }>
   read(from: number, to: number): AsyncIterable<DecodedRecord>
@@ -28,6 +30,7 @@ export function storedPartition(log: PartitionLog, codecs: Codecs): LocalPartiti
   return {
     topic: log.topic.name,
     partition: log.partition,
+    acked: log.replicatedOffset,
     bounds: async () => ({ start: log.logStartOffset, end: log.highWatermark }),
     read: (from, to) => readStore(log, codecs, from, to),
   }
@@ -65,6 +68,7 @@ export function servedPartition(
   return {
     topic,
     partition,
+    acked: 0,
     bounds: () => boundsOf(session.cluster, topic, partition),
     read: (from, to) => readCluster(session, { topic, partition, from, to }, terminal),
   }
@@ -117,6 +121,9 @@ export async function checkMirror(
     const faults = [...result.differences]
     if (there.end > here.end) {
       faults.push(`${formatCount(there.end - here.end)} records there that are not here`)
+    }
+    if (there.end < local.acked) {
+      faults.push(`${formatCount(local.acked - there.end)} records that were acked are gone there`)
     }
     const behind = here.end - there.end
     const range = to > from ? ` from offset ${formatCount(from)} on` : ''

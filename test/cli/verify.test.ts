@@ -9,6 +9,7 @@ import { Metrics, silentLogger } from '../../agent/base/telemetry.ts'
 import { formatHostPort } from '../../agent/config/listen-address.ts'
 import { KafkaListener } from '../../agent/kafka/server/listener.ts'
 import { Log } from '../../agent/log/log.ts'
+import { saveCursor } from '../../agent/replication/cursor.ts'
 import { suite } from '../support/suite.ts'
 import { tributary } from './test-terminal.ts'
 
@@ -155,6 +156,21 @@ test('a mirror that lags is good, one with another record is not', async () => {
     assert.is(code, 1)
     assert.match(out, '  DIFFERENT: offset 123 has another value there')
     assert.match(out, '499 of 500 records identical in offset and content (99.8 %)')
+  })
+})
+
+test('a mirror that lost what it had acked is a difference', async () => {
+  const copy = join(root, 'acked')
+  cpSync(store, copy, { recursive: true })
+  const log = await open(copy)
+  const { logId } = log.topic(TOPIC)!.partitions[0]!
+  const cursor = { clusterId: 'c', topicId: 't', leaderEpoch: 0, acked: RECORDS }
+  saveCursor(log.state, logId, cursor, { ride: false })
+  await log.close()
+  await withMirror('lost', { count: 450 }, async (address) => {
+    const { code, out } = await tributary(['verify', copy, '--against', address])
+    assert.is(code, 1)
+    assert.match(out, '  DIFFERENT: 50 records that were acked are gone there')
   })
 })
 
