@@ -12,7 +12,7 @@
 //   on its way over a connection that lives.
 // - Acked is what lies below the first batch that is not: a batch behind one in doubt waits.
 
-import { type Clock, sleep } from '../base/clock.ts'
+import type { Clock, Timer } from '../base/clock.ts'
 import { AgentError } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
 import { Backoff } from '../kafka/client/backoff.ts'
@@ -53,11 +53,15 @@ export interface PartitionReplicatorOptions {
   logger: Logger
   /** Milliseconds the tail may wait for more records before it is sealed and sent. */
   lingerMs: number
+  /** Resolves when the upstream can be reached; rejects with what waiting does not cure. */
+  link: () => Promise<void>
   /** Resolves when the mirror is fit for use, or says why it is not; rejects with what may pass. */
   mirror: (partition: PartitionLog) => Promise<{ parked: string | undefined }>
   producerId: () => Promise<bigint>
   /** Something is ready to be sent, or a place in flight is free. */
   ready: () => void
+  /** A handshake went well: whoever waits to try again need not. */
+  connected: () => void
 }
 
 const IN_FLIGHT_MAX = 5
@@ -100,7 +104,9 @@ export class PartitionReplicator {
   #isFilling = false
   #isFillWanted = false
   #filled: Promise<void> = Promise.resolve()
-  #sealTimer: { cancel: () => void } | undefined
+  #sealTimer: Timer | undefined
+  /** Runs between a fault and the next handshake. */
+  #retryTimer: Timer | undefined
   /** The last Kafka error that was logged, until something is acked. */
   #trouble = ''
   #isClosed = false
@@ -147,6 +153,7 @@ export class PartitionReplicator {
   close(): Promise<void> {
     this.#isClosed = true
     this.#sealTimer?.cancel()
+    this.#retryTimer?.cancel()
     this.#outgoing = undefined
     this.#leader = undefined
     return this.#filled
@@ -180,6 +187,11 @@ export class PartitionReplicator {
   /** New durable records. */
   wake(): void {
     this.#fill()
+  }
+
+  /** The upstream is well: a wait that a passing fault began ends now. */
+  hurry(): void {
+    if (this.state === 'connecting' && this.#retryTimer !== undefined) this.#retry()
   }
 
   /** To be called a few times a second. */
@@ -300,6 +312,8 @@ export class PartitionReplicator {
   #stop(state: ReplicationState, reason: string | undefined): void {
     this.#life++
     this.#isDue = false
+    this.#retryTimer?.cancel()
+    this.#retryTimer = undefined
     this.#outgoing = undefined
     this.#inFlight = []
     this.#leader = undefined
@@ -308,12 +322,15 @@ export class PartitionReplicator {
   }
 
   #later(ms: number): void {
-    const life = this.#life
-    sleep(this.#options.clock, ms).then(() => {
-      if (life !== this.#life || this.#isClosed) return
-      this.#isDue = true
-      if (this.#unsettled === 0) this.start()
-    })
+    this.#retryTimer = this.#options.clock.after(ms, () => this.#retry())
+  }
+
+  #retry(): void {
+    this.#retryTimer?.cancel()
+    this.#retryTimer = undefined
+    if (this.#isClosed) return
+    this.#isDue = true
+    if (this.#unsettled === 0) this.start()
   }
 
   async #connect(): Promise<void> {
@@ -336,8 +353,9 @@ export class PartitionReplicator {
   async #shakeHands(
     life: number,
   ): Promise<{ kind: 'parked' | 'frozen'; reason: string } | { kind: 'on' }> {
-    const { cluster, clock, log, mirror, producerId } = this.#options
+    const { cluster, clock, log, link, mirror, producerId } = this.#options
     const isOver = () => this.#isClosed || life !== this.#life
+    await link()
     const { parked } = await mirror(this.log)
     if (parked !== undefined) return { kind: 'parked', reason: parked }
     const outcome = await shakeHands({
@@ -363,6 +381,7 @@ export class PartitionReplicator {
     this.reason = undefined
     this.#setState()
     this.#fill()
+    this.#options.connected()
     return { kind: 'on' }
   }
 

@@ -24,6 +24,7 @@ import { PartitionReplicator, type ProduceAnswer, type Sending } from './partiti
 import { exchangeBatches } from './produce-exchange.ts'
 import { RateLimit } from './rate-limit.ts'
 import { hasMoved } from './stalled-leader.ts'
+import { UpstreamLink } from './upstream-link.ts'
 
 export interface ReplicatorOptions {
   log: Log
@@ -55,6 +56,10 @@ export interface UpstreamStatus {
 const REQUESTS_IN_FLIGHT_MAX = 5
 /** Of everything but Produce, which sets its own. */
 const QUESTION_TIMEOUT_MS = 10_000
+/** Two SYNs are lost at most before a new one leaves: the link may be back at any moment. */
+const CONNECT_TIMEOUT_MS = 5_000
+/** Of what passes by itself; after that the partition begins again with the link. */
+const RETRY_TIMEOUT_MS = 3_000
 /** A broker that has owed an answer for so long may not be the leader any more. */
 const STALLED_AFTER_MS = 5_000
 const REQUEST_BYTES_MAX = 1024 * 1024
@@ -74,6 +79,7 @@ interface InFlight {
 export class Replicator {
   readonly #options: ReplicatorOptions
   readonly #cluster: Cluster
+  readonly #link: UpstreamLink
   readonly #mirrorOptions: MirrorOptions
   readonly #replicators = new Map<PartitionLog, PartitionReplicator>()
   readonly #clusterOptions: ClusterOptions
@@ -98,7 +104,13 @@ export class Replicator {
     this.#options = options
     const { bootstrapServers, clientId, clock, logger, tls, sasl } = options
     this.#clusterOptions = { bootstrapServers, clientId, clock, logger, tls, sasl }
-    this.#cluster = new Cluster({ ...this.#clusterOptions, requestTimeoutMs: QUESTION_TIMEOUT_MS })
+    this.#cluster = new Cluster({
+      ...this.#clusterOptions,
+      connectTimeoutMs: CONNECT_TIMEOUT_MS,
+      requestTimeoutMs: QUESTION_TIMEOUT_MS,
+      retryTimeoutMs: RETRY_TIMEOUT_MS,
+    })
+    this.#link = new UpstreamLink(this.#cluster, clock)
     const { createTopics, replicationFactor, batchBytesMax } = options
     const cluster = this.#cluster
     const admin = new Admin(cluster)
@@ -227,9 +239,13 @@ export class Replicator {
       log,
       logger,
       lingerMs,
+      link: () => this.#link.reach(),
       mirror: (mine) => this.#mirror(mine),
       producerId: () => this.#ownProducerId(),
       ready: () => this.#pumpSoon(),
+      connected: () => {
+        for (const other of this.#replicators.values()) other.hurry()
+      },
     })
     this.#replicators.set(partition, replicator)
     for (const state of STATES) {

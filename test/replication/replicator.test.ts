@@ -361,4 +361,35 @@ withRig(
   { replicator: { maxBytesPerSecond: 1000 } },
 )
 
+withRig(
+  'after a long outage every partition goes on within two seconds, with few attempts before',
+  async (rig) => {
+    const partitions = [0, 1, 2, 3, 4, 5, 6, 7]
+    const [broker] = rig.mirror.brokers
+    const append = async (tag: string) => {
+      for (const partition of partitions) await rig.append(tag, 10, { partition, seal: true })
+    }
+    await append('a')
+    rig.connect()
+    for (const partition of partitions) await rig.replicated(partition)
+    broker!.isDown = true
+    rig.mirror.cut()
+    await append('b')
+    const attempts = broker!.connectionsCount
+    const cut = rig.clock.monotonic()
+    while (rig.clock.monotonic() - cut < 100_000) {
+      rig.clock.advance(100)
+      for (let turns = 0; turns < 4; turns++) await rig.turn()
+    }
+    assert.ok(broker!.connectionsCount - attempts < 500, `${broker!.connectionsCount} attempts`)
+    broker!.isDown = false
+    const back = rig.clock.monotonic()
+    for (const partition of partitions) await rig.replicated(partition)
+    const took = rig.clock.monotonic() - back
+    assert.ok(took < 2_000, `${took} ms until all partitions were caught up`)
+    for (const partition of partitions) assert.equal(await rig.differences(partition), [])
+  },
+  { partitions: 8 },
+)
+
 test.run()

@@ -40,6 +40,8 @@ export class FakeBroker {
   /** How an answer is put on the wire. */
   send: (socket: Socket, frame: Buffer) => void = (socket, frame) => socket.write(frame)
   connectionsCount = 0
+  /** Every connection ends as soon as it is there. */
+  isDown = false
 
   private constructor(server: Server) {
     this.#server = server
@@ -106,8 +108,13 @@ export class FakeBroker {
   #serve(socket: Socket): void {
     this.connectionsCount++
     this.sockets.add(socket)
+    socket.setNoDelay(true)
     socket.on('close', () => this.sockets.delete(socket))
     socket.on('error', () => {})
+    if (this.isDown) {
+      socket.destroy()
+      return
+    }
     const assembler = new FrameAssembler(1024 * 1024)
     socket.on('data', (chunk: Buffer) => {
       assembler.push(chunk, (frame) => void this.#answer(socket, Buffer.from(frame)))
