@@ -8,6 +8,7 @@
 import { HttpListener } from './admin/http-listener.ts'
 import { registerProcessMetrics } from './admin/process-metrics.ts'
 import { StatusReporter } from './admin/status.ts'
+import { registerStatusMetrics } from './admin/status-metrics.ts'
 import type { Clock } from './base/clock.ts'
 import { AgentError } from './base/errors.ts'
 import type { Logger, Metrics } from './base/telemetry.ts'
@@ -76,7 +77,8 @@ async function open(
   const kafka = keep(await openKafka(config, log, deps))
   const mqtt = keep(await openMqtt(config, log, deps))
   replicator?.start()
-  const parts = statusParts({ config, log, mqtt, replicator, version: VERSION })
+  const parts = statusParts({ config, log, mqtt, kafka, replicator, version: VERSION })
+  registerStatusMetrics(metrics, parts)
   const reporter = new StatusReporter(parts, clock)
   const admin = await HttpListener.listen({
     addresses: config.admin.listeners.map((address) => parseHostPort(address)!),

@@ -1,9 +1,10 @@
 // What a running agent tells of itself, gathered from its parts for `/status` and `/readyz`.
 
-import { readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import type { StatusParts, TopicStatus, UpstreamPart } from './admin/status.ts'
 import type { Config } from './config/schema.ts'
 import type { MqttListener } from './ingest/mqtt-listener.ts'
+import type { KafkaListener } from './kafka/server/listener.ts'
 import type { Log } from './log/log.ts'
 import type { PartitionLog } from './log/partition-log.ts'
 import type { Topic } from './log/topic.ts'
@@ -13,6 +14,7 @@ export interface AgentParts {
   config: Config
   log: Log
   mqtt: MqttListener
+  kafka: KafkaListener
   replicator: Replicator | undefined
   version: string
 }
@@ -27,7 +29,14 @@ const NO_UPSTREAM: UpstreamPart = {
   recordsTotal: 0,
 }
 
-export function statusParts({ config, log, mqtt, replicator, version }: AgentParts): StatusParts {
+export function statusParts({
+  config,
+  log,
+  mqtt,
+  kafka,
+  replicator,
+  version,
+}: AgentParts): StatusParts {
   return {
     gateway: config.gateway,
     lineage: log.lineage,
@@ -43,14 +52,32 @@ export function statusParts({ config, log, mqtt, replicator, version }: AgentPar
       budgetBytes: log.diskBudgetBytes,
       writtenBytesTotal: log.writtenBytes,
       payloadBytesTotal: log.payloadBytes,
-      recordsLostTotal: 0,
+      recordsLostTotal: recordsLost(log),
     }),
     topics: () => [...log.topics()].map((topic) => topicStatus(topic, replicator)),
+    topicRecords: () => [...log.topics()].map(topicRecords),
     upstream: () => replicator?.status() ?? NO_UPSTREAM,
     groups: () => [],
     clockSynchronized,
-    ready: () => log.health(),
+    ready: () => {
+      const reasons = mqtt.deaf.map((address) => `${address} does not listen`)
+      if (kafka.deafCount > 0) reasons.push('kafka.listeners: not all of them listen')
+      reasons.push(...log.health().reasons)
+      return { ok: reasons.length === 0, reasons }
+    },
   }
+}
+
+function recordsLost(log: Log): number {
+  let records = 0
+  for (const { partitions } of log.topics()) {
+    for (const { lostTotal } of partitions) records += lostTotal
+  }
+  return records
+}
+
+function topicRecords({ name, partitions }: Topic): [topic: string, records: number] {
+  return [name, partitions.reduce((sum, { recordsTotal }) => sum + recordsTotal, 0)]
 }
 
 function topicStatus(topic: Topic, replicator: Replicator | undefined): TopicStatus {
@@ -80,10 +107,6 @@ function partitionStatus(
 
 /** systemd-timesyncd leaves a file behind; undefined where nothing of it runs. */
 function clockSynchronized(): boolean | undefined {
-  try {
-    readFileSync('/run/systemd/timesync/synchronized')
-    return true
-  } catch {
-    return undefined
-  }
+  if (existsSync('/run/systemd/timesync/synchronized')) return true
+  return existsSync('/run/systemd/timesync') ? false : undefined
 }

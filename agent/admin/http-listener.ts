@@ -88,7 +88,9 @@ export class HttpListener {
       server.once('error', (error) => reject(listenFault(error, host, port)))
       server.listen(port, host, () => {
         server.removeAllListeners('error')
-        server.on('error', (error) => this.#options.logger.warn('admin listener', { error }))
+        server.on('error', ({ message }) => {
+          this.#options.logger.warn('admin listener', { error: message })
+        })
         this.#servers.push(server)
         resolve()
       })

@@ -6,15 +6,20 @@
 import type { Clock, Timer } from '../base/clock.ts'
 import { Rate } from './rate.ts'
 
-export type ReplicationState =
-  | 'idle'
-  | 'connecting'
-  | 'streaming'
-  | 'catching-up'
-  | 'healing'
-  | 'cold'
-  | 'frozen'
-  | 'parked'
+export const REPLICATION_STATES = [
+  'idle',
+  'connecting',
+  'streaming',
+  'catching-up',
+  'healing',
+  'cold',
+  'frozen',
+  'parked',
+] as const
+export type ReplicationState = (typeof REPLICATION_STATES)[number]
+
+/** Why a record may be lost that was acked. */
+export const LOSS_REASONS = ['damage'] as const
 
 export interface PartitionStatus {
   readonly partition: number
@@ -86,6 +91,8 @@ export interface StatusParts {
   readonly mqtt: () => MqttPart
   readonly disk: () => DiskPart
   readonly topics: () => readonly TopicStatus[]
+  /** Records appended since the start. */
+  readonly topicRecords: () => Iterable<readonly [topic: string, records: number]>
   readonly upstream: () => UpstreamPart
   readonly groups: () => readonly GroupStatus[]
   /** Undefined where the system does not say. */

@@ -79,9 +79,13 @@ export interface Histogram {
   readonly sum: number
 }
 
+/** Samples of one family as they are now. */
+type Gather = () => Iterable<readonly [labels: Labels, value: number]>
+
 interface Family {
   help: string
   type: 'counter' | 'gauge' | 'histogram'
+  gather?: Gather
   samples: Map<string, { labels: Labels; metric: Cell | Buckets | (() => number) }>
 }
 
@@ -156,23 +160,26 @@ export class Metrics {
     samples.set(labelText(labels), { labels, metric: read })
   }
 
-  histogram(name: string, help: string, bounds = DURATION_BUCKETS, labels: Labels = {}): Histogram {
-    return this.#cell('histogram', name, help, labels, () => new Buckets(bounds)) as Buckets
+  /** A whole family that is read when somebody asks: labels come and go with what they stand for. */
+  gathered(type: 'gauge' | 'counter', name: string, help: string, read: Gather): void {
+    this.#family(type, name, help).gather = read
   }
 
-  /** Forgets one labelled sample, for a topic or group that is gone. */
-  remove(name: string, labels: Labels): void {
-    this.#families.get(name)?.samples.delete(labelText(labels))
+  histogram(name: string, help: string, bounds = DURATION_BUCKETS, labels: Labels = {}): Histogram {
+    return this.#cell('histogram', name, help, labels, () => new Buckets(bounds)) as Buckets
   }
 
   /** Prometheus text exposition format 0.0.4. */
   text(): string {
     const lines: string[] = []
-    for (const [name, { help, type, samples }] of this.#families) {
+    for (const [name, { help, type, samples, gather }] of this.#families) {
       lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`)
       for (const [text, { labels, metric }] of samples) {
         if (metric instanceof Buckets) lines.push(...histogramLines(name, labels, metric))
         else lines.push(`${name}${text} ${typeof metric === 'function' ? metric() : metric.value}`)
+      }
+      for (const [labels, value] of gather?.() ?? []) {
+        lines.push(`${name}${labelText(labels)} ${value}`)
       }
     }
     return `${lines.join('\n')}\n`

@@ -73,6 +73,11 @@ export class MqttListener {
     return listener
   }
 
+  /** The addresses on which nobody is let in any more. */
+  get deaf(): string[] {
+    return this.addresses.filter((_, index) => !this.#servers[index]!.listening)
+  }
+
   status(): MqttStatus {
     return this.#front.status()
   }

@@ -99,6 +99,12 @@ export class Committer {
     return this.#recentWriteMs
   }
 
+  /** How long the journal write in flight has taken, milliseconds; 0 when none is. */
+  get writingMs(): number {
+    const isWriting = this.openCommit - this.durableCommit > 1
+    return isWriting ? this.#options.clock.monotonic() - this.#lastStart : 0
+  }
+
   start(journal: Journal): void {
     this.#journal = journal
   }

@@ -34,6 +34,8 @@ const CARRY_TOTAL_BYTES_MAX = 192 * 1024
 const ARENA_FREE_SHARE = 0.25
 /** Whole batches in memory, above which recovery seals what it has so far. */
 const RECOVERED_BATCH_BYTES_MAX = 4 * 1024 * 1024
+/** A journal write that takes longer is told. */
+const STUCK_MS = 10_000
 const RETENTION_EVERY_MS = 30_000
 
 export class Log {
@@ -191,6 +193,9 @@ export class Log {
   health(): { ok: boolean; reasons: string[] } {
     const reasons: string[] = []
     if (this.#committer.failure !== undefined) reasons.push(this.#committer.failure.message)
+    const stuckMs = this.#committer.writingMs
+    if (stuckMs > STUCK_MS)
+      reasons.push(`no commit for ${Math.round(stuckMs / 1000)} s: slow disk?`)
     if (this.#sealer.trouble !== undefined) reasons.push(this.#sealer.trouble)
     if (this.#checkpointer?.trouble !== undefined) reasons.push(this.#checkpointer.trouble)
     if (this.#budget.reason !== undefined) reasons.push(this.#budget.reason)

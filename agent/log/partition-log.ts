@@ -79,6 +79,8 @@ export class PartitionLog {
   committingOffset = 0
   recordsTotal = 0
   payloadBytesTotal = 0
+  /** Records that recovery could not find again. */
+  lostTotal = 0
   readonly #context: PartitionContext
   readonly #tails: TailList
   /** Whoever still has it can read and append nothing. */
@@ -430,6 +432,7 @@ export class PartitionLog {
   /** Null records up to `to`, the first of each batch saying what is missing. */
   restoreHollow(to: number, arrival: number): void {
     const { codecs } = this.#context
+    this.lostTotal += Math.max(0, to - this.logEndOffset)
     while (this.logEndOffset < to) {
       const batch = hollowBatch(this.logEndOffset, to, arrival, codecs)
       this.#tails.pushBatch(batch, this.leaderEpoch)

@@ -9,7 +9,7 @@
 
 import type { Clock, Timer } from '../base/clock.ts'
 import { AgentError } from '../base/errors.ts'
-import type { Logger, Metrics } from '../base/telemetry.ts'
+import type { Logger } from '../base/telemetry.ts'
 import { Admin } from '../kafka/client/admin.ts'
 import type { BrokerConnection, TlsSettings } from '../kafka/client/broker-connection.ts'
 import { Cluster, type ClusterOptions } from '../kafka/client/cluster.ts'
@@ -30,7 +30,6 @@ export interface ReplicatorOptions {
   log: Log
   clock: Clock
   logger: Logger
-  metrics: Metrics
   bootstrapServers: readonly string[]
   clientId: string
   tls: TlsSettings | undefined
@@ -65,8 +64,6 @@ const STALLED_AFTER_MS = 5_000
 const REQUEST_BYTES_MAX = 1024 * 1024
 const TOPICS_LOOK_EVERY_MS = 250
 const MIRROR_CHECKED_FOR_MS = 5_000
-const STATE_METRIC = 'tributary_replication_state'
-const STATES = ['connecting', 'streaming', 'catching-up', 'frozen', 'parked'] as const
 
 /** Produce requests of one connection without an answer yet. */
 interface InFlight {
@@ -119,7 +116,6 @@ export class Replicator {
     }
     this.#rate = new RateLimit(clock, options.maxBytesPerSecond)
     this.#stateSince = clock.monotonic()
-    this.#registerMetrics(options.metrics)
   }
 
   start(): void {
@@ -227,7 +223,6 @@ export class Replicator {
       void replicator.close()
       this.#replicators.delete(partition)
       this.#mirrors.delete(partition.topic.name)
-      this.#forgetMetrics(partition)
     }
   }
 
@@ -248,22 +243,7 @@ export class Replicator {
       },
     })
     this.#replicators.set(partition, replicator)
-    for (const state of STATES) {
-      this.#options.metrics.observed(
-        'gauge',
-        STATE_METRIC,
-        '1 for the state the partition is in.',
-        () => (replicator.state === state ? 1 : 0),
-        { topic: partition.topic.name, partition: partition.partition, state },
-      )
-    }
     replicator.start()
-  }
-
-  #forgetMetrics({ topic, partition }: PartitionLog): void {
-    for (const state of STATES) {
-      this.#options.metrics.remove(STATE_METRIC, { topic: topic.name, partition, state })
-    }
   }
 
   /** One check for all partitions of a topic that come in a row. */
@@ -378,17 +358,5 @@ export class Replicator {
       return new Map<Sending, ProduceAnswer>()
     })
     exchange.then(settle)
-  }
-
-  #registerMetrics(metrics: Metrics): void {
-    const gauge = (name: string, help: string, read: () => number) =>
-      metrics.observed('gauge', `tributary_${name}`, help, read)
-    gauge('upstream_connected', '1 while the upstream answers.', () => (this.#isConnected ? 1 : 0))
-    gauge(
-      'upstream_lag_records',
-      'Durable here, not acked upstream.',
-      () => this.status().lagRecords,
-    )
-    gauge('upstream_lag_seconds', 'Age of the oldest of them.', () => this.status().lagSeconds)
   }
 }

@@ -58,6 +58,7 @@ function parts(overrides: Partial<StatusParts> = {}): StatusParts {
       recordsLostTotal: 0,
     }),
     topics: () => [],
+    topicRecords: () => [],
     upstream: () => ({
       state: 'off',
       bootstrapServers: [],

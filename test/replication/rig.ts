@@ -27,7 +27,6 @@ export class ReplicationRig {
   readonly mirror: FakeMirror
   readonly clock = new ManualClock()
   readonly logged: string[] = []
-  metrics = new Metrics()
   #fs = new SimFileSystem(7)
   #log: Log | undefined
   #replicator: Replicator | undefined
@@ -69,9 +68,8 @@ export class ReplicationRig {
   }
 
   connect(): void {
-    this.metrics = new Metrics()
     this.#replicator = new Replicator({
-      ...{ log: this.log, clock: this.clock, logger: this.#logger(), metrics: this.metrics },
+      ...{ log: this.log, clock: this.clock, logger: this.#logger() },
       ...{ bootstrapServers: this.mirror.addresses, clientId: 'gw', tls: undefined },
       ...{ sasl: undefined, createTopics: true, replicationFactor: undefined },
       ...{ lingerMs: LINGER_MS, maxBytesPerSecond: undefined, batchBytesMax: 640 * 1024 },

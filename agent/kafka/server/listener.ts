@@ -134,6 +134,11 @@ export class KafkaListener {
     })
   }
 
+  /** How many listeners let nobody in any more. */
+  get deafCount(): number {
+    return this.#servers.filter(({ listening }) => !listening).length
+  }
+
   get connections(): number {
     return this.#connections.size
   }

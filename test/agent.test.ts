@@ -1,0 +1,81 @@
+// The whole agent in this process: what it tells of itself from the first moment on, and while it ends.
+
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import * as assert from 'uvu/assert'
+import { startAgent } from '../agent/agent.ts'
+import { systemClock } from '../agent/base/clock.ts'
+import { Metrics, silentLogger } from '../agent/base/telemetry.ts'
+import { loadConfig } from '../agent/config/loading.ts'
+import { suite } from './support/suite.ts'
+
+const test = suite('agent')
+
+const CONFIG = `
+gateway: gw
+dataDir: store
+mqtt: { listeners: ["mqtt://127.0.0.1:0"] }
+kafka: { listeners: ["127.0.0.1:0"], autoCreateTopics: true }
+admin: { listeners: ["127.0.0.1:0"] }
+`
+
+/** Of INTERFACE: there from the start, those of topics and groups as soon as there is one. */
+const AT_START = [
+  'tributary_build_info{',
+  'tributary_mqtt_messages_total{qos="0"} 0',
+  'tributary_mqtt_messages_total{qos="1"} 0',
+  'tributary_mqtt_messages_total{qos="2"} 0',
+  'tributary_mqtt_ack_duration_seconds_count 0',
+  'tributary_unrouted_messages_total 0',
+  'tributary_dead_letter_records_total 0',
+  'tributary_log_payload_bytes_total 0',
+  'tributary_disk_written_bytes_total ',
+  'tributary_disk_used_bytes ',
+  'tributary_disk_budget_bytes ',
+  'tributary_fsync_duration_seconds_count ',
+  'tributary_upstream_connected 0',
+  'tributary_upstream_lag_records 0',
+  'tributary_upstream_lag_seconds 0',
+  'tributary_records_lost_total{reason="damage"} 0',
+  'tributary_clock_synchronized ',
+  'process_cpu_seconds_total ',
+  '# TYPE tributary_log_records_total counter',
+  '# TYPE tributary_log_end_offset gauge',
+  '# TYPE tributary_replicated_offset gauge',
+  '# TYPE tributary_replication_state gauge',
+  '# TYPE tributary_group_lag_records gauge',
+]
+
+test('every metric is there from the start, and it is not ready once it is closing', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'tributary-agent-'))
+  const file = join(directory, 'tributary.yaml')
+  writeFileSync(file, CONFIG)
+  const loaded = await loadConfig({ file, environment: {}, directory, required: true })
+  assert.is(loaded.kind, 'valid')
+  if (loaded.kind !== 'valid') return
+  const metrics = new Metrics()
+  const agent = await startAgent(loaded.config, {
+    logger: silentLogger,
+    metrics,
+    clock: systemClock,
+  })
+  const lines = metrics.text().split('\n')
+  for (const start of AT_START) {
+    assert.ok(
+      lines.some((line) => line.startsWith(start)),
+      start,
+    )
+  }
+  const ready = () => fetch(`http://${agent.admin}/readyz`).then((answer) => answer.status)
+  assert.is(await ready(), 200)
+  const asked = new Promise<number>((resolve, reject) => {
+    setImmediate(() => ready().then(resolve, reject))
+  })
+  const closing = agent.close()
+  assert.is(await asked, 503)
+  await closing
+  rmSync(directory, { recursive: true })
+})
+
+test.run()
