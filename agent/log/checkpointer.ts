@@ -167,7 +167,7 @@ export class Checkpointer {
       // A partition that was deleted meanwhile has nothing to wait for.
       await partition.sealed(offset).catch(() => {})
       if (committer.failure !== undefined) return
-      if (!partition.isDeleted && partition.sealedOffset < offset) return
+      if (!partition.isDiscarded && partition.sealedOffset < offset) return
     }
     for (;;) {
       const isWritten = await this.#attempt('no checkpoint can be written', async () => {

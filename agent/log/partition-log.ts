@@ -85,6 +85,8 @@ export class PartitionLog {
   readonly #tails: TailList
   /** Whoever still has it can read and append nothing. */
   isDeleted = false
+  /** Its deletion is durable: nothing of it is needed any more. */
+  isDiscarded = false
   #sealWaiters: { offset: number; resolve: () => void; reject: (error: AgentError) => void }[] = []
 
   constructor(context: PartitionContext, topic: Topic, partition: number, logId: number) {
@@ -379,6 +381,7 @@ export class PartitionLog {
   /** Ends all waiting and frees the memory: the partition is deleted. */
   discard(reason: AgentError): void {
     this.isDeleted = true
+    this.isDiscarded = true
     for (const waiter of this.#sealWaiters.splice(0)) waiter.reject(reason)
     this.#tails.clear()
   }

@@ -87,13 +87,17 @@ export class TopicSet {
     this.#topics.delete(name)
     this.#state.delete(`topic/${name}`)
     for (const partition of topic.partitions) {
-      this.#byLogId.delete(partition.logId)
+      partition.isDeleted = true
       this.#state.delete(`start/${partition.logId}`)
       this.#state.delete(`repl/${partition.logId}`)
       this.#state.put(`deleted/${partition.name}`, Buffer.alloc(0))
+    }
+    // Until then the topic may come back: a checkpoint must seal and sync what it has.
+    await this.#committer.durable(this.#committer.openCommit)
+    for (const partition of topic.partitions) {
+      this.#byLogId.delete(partition.logId)
       partition.discard(new AgentError('CLOSED', `${partition.name} was deleted`))
     }
-    await this.#committer.durable(this.#committer.openCommit)
     for (const partition of topic.partitions) {
       await partition.segments.removeAll()
       this.#state.delete(`deleted/${partition.name}`)
