@@ -79,10 +79,18 @@ export async function recover(target: RecoveryTarget): Promise<Recovered> {
     const again = new Replay(target, checkpoint, lost)
     for (const { path, header } of needed) await again.file(path, header!)
   }
+  // One that holds only the beginning of a commit is free: restarts must not add files for ever.
+  const unused = replay.resume === undefined && replay.isLastEmpty ? needed.at(-1) : undefined
   return {
     checkpoint: { number: checkpoint?.number ?? 0, generation: oldest },
-    files: files.map(({ path, header }) => ({ path, generation: header?.generation ?? 0 })),
-    last: { generation: lastGeneration, sequence: replay.sequence },
+    files: files.map((file) => ({
+      path: file.path,
+      generation: file === unused ? 0 : (file.header?.generation ?? 0),
+    })),
+    last: {
+      generation: lastGeneration - (unused === undefined ? 0 : 1),
+      sequence: replay.sequence,
+    },
     resume: replay.resume,
     frames: replay.frames,
   }
@@ -161,6 +169,8 @@ class Replay {
   readonly #commit = new CommitFrames()
   resume: JournalPosition | undefined
   frames = 0
+  /** The last file holds no whole commit, and no damage. */
+  isLastEmpty = false
   /** Of the last whole commit. */
   sequence = 0
   /** Log ids of partitions whose offsets do not follow each other. */
@@ -182,6 +192,7 @@ class Replay {
     const at = { file: path, generation: header.generation, salt: header.salt }
     this.resume = { ...at, position: SECTOR_BYTES, previousCrc: header.crc }
     let isRotten = false
+    this.isLastEmpty = true
     let lastFrame: [from: number, to: number] = [0, 0]
     for (const outcome of readFrames(kernel, bytes, header)) {
       if (outcome.kind === 'rot') {
@@ -203,12 +214,14 @@ class Replay {
       if (frame.more) continue
       await this.#apply(frame.time)
       this.sequence = frame.sequence
+      this.isLastEmpty = false
       const position = frame.position + frame.size
       this.resume = { ...at, position, previousCrc: frame.crc }
     }
     await writeAgain(fs, path, [[0, SECTOR_BYTES], lastFrame])
     // Frames behind rot are not chained to what would be written next, and whole frames of a commit
     // that was not finished would look like rot behind it: start a new generation.
+    if (isRotten) this.isLastEmpty = false
     if (isRotten || this.#commit.isOpen) this.resume = undefined
   }
 

@@ -236,7 +236,7 @@ class Verification {
     if (sealed < recoveryOffset) {
       this.#find(path, 0, `segments end at offset ${sealed}, synced to ${recoveryOffset}`, true)
     }
-    const end = this.#journalEnd(path, logId, Math.max(sealed, needed, start))
+    const end = this.#journalEnd(path, logId, Math.max(sealed, needed), start)
     if (start > end) this.#find(path, 0, `log start ${start} lies behind the end ${end}`, true)
     const cursor = this.#state.get(`repl/${logId}`)?.toString()
     const acked = cursor === undefined ? 0 : Number(JSON.parse(cursor).acked ?? 0)
@@ -294,11 +294,12 @@ class Verification {
   }
 
   /** Follows the journal from where the segments end. */
-  #journalEnd(path: string, logId: number, sealed: number): number {
+  #journalEnd(path: string, logId: number, sealed: number, start: number): number {
     let end = sealed
     for (const { from, to } of this.#journaled.get(logId) ?? []) {
       if (to <= end) continue
-      if (from > end) this.#find(path, 0, `offsets ${end} to ${from - 1} are nowhere`, true)
+      if (from > Math.max(end, start))
+        this.#find(path, 0, `offsets ${end} to ${from - 1} are nowhere`, true)
       end = to
     }
     return end

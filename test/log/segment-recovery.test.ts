@@ -1,0 +1,173 @@
+import * as assert from 'uvu/assert'
+import { codeOf } from '../../agent/base/errors.ts'
+import { Segment } from '../../agent/log/segment.ts'
+import {
+  BASE,
+  bytesOf,
+  checkAll,
+  contextOf,
+  emptyStore,
+  endOf,
+  filled,
+  INDEX,
+  LOG,
+  made,
+  TIME_INDEX,
+} from '../support/filled-segment.ts'
+import { suite } from '../support/suite.ts'
+
+const test = suite('segment recovery')
+
+test('recovers what is whole, whatever was not synced', async () => {
+  for (let seed = 0; seed < 60; seed++) {
+    const batches = made(60, seed)
+    const synced = batches.slice(0, 30)
+    const { fs, segment } = await filled(synced, seed)
+    for (const { bytes } of batches.slice(30)) await segment.append(bytes)
+    if (seed % 2 === 0) await segment.flush()
+    const later = fs.crash()
+    const again = await Segment.open(contextOf(later), '/p', BASE)
+    const recovery = await again.recover(endOf(synced))
+    const kept = batches.filter(({ nextOffset }) => nextOffset <= recovery.nextOffset)
+    assert.ok(kept.length >= 30, `seed ${seed}`)
+    assert.is(again.nextOffset, endOf(kept))
+    assert.equal(later.contents(LOG), bytesOf(kept), `seed ${seed}`)
+    await checkAll(again, kept)
+    for (const { bytes } of batches.slice(kept.length)) await again.append(bytes)
+    await again.finish()
+    const { fs: twin } = await filled(batches)
+    assert.equal(later.contents(LOG), twin.contents(LOG))
+    assert.equal(later.contents(INDEX), twin.contents(INDEX), `index of seed ${seed}`)
+    await checkAll(again, batches)
+    assert.is(await again.maxTimestamp(), batches.at(-1)!.timestamps.at(-1))
+  }
+})
+
+test('recovers from the start when the recovery point is not there', async () => {
+  const batches = made(40)
+  const { fs, segment } = await filled(batches)
+  await segment.close()
+  const file = await fs.open(LOG, 'write')
+  await file.truncate(batches[20]!.position + 5)
+  const again = await Segment.open(contextOf(fs), '/p', BASE)
+  const recovery = await again.recover(batches[30]!.baseOffset)
+  assert.is(recovery.outcome.kind, 'torn')
+  assert.is(recovery.nextOffset, batches[20]!.baseOffset)
+  assert.is(recovery.cutBytes, 5)
+  await checkAll(again, batches.slice(0, 20))
+})
+
+test('recovers an empty segment', async () => {
+  const { context } = await emptyStore()
+  await Segment.create(context, '/p', BASE)
+  const again = await Segment.open(context, '/p', BASE)
+  const recovery = await again.recover(BASE)
+  assert.equal(recovery, { outcome: { kind: 'end', position: 0 }, nextOffset: BASE, cutBytes: 0 })
+  await again.append(made(1)[0]!.bytes)
+})
+
+test('is cut at a batch, with its indexes', async () => {
+  const batches = made(200)
+  const { fs, segment } = await filled(batches)
+  const cut = batches[120]!
+  await segment.truncate(cut.position, cut.baseOffset)
+  assert.is(segment.size, cut.position)
+  assert.ok(segment.isUnsynced)
+  await checkAll(segment, batches.slice(0, 120))
+  assert.is(await segment.maxTimestamp(), batches[119]!.timestamps.at(-1))
+  for (const { bytes } of batches.slice(120)) await segment.append(bytes)
+  await segment.finish()
+  assert.equal(fs.contents(LOG), bytesOf(batches))
+  const twin = await filled(batches)
+  assert.equal(fs.contents(INDEX), twin.fs.contents(INDEX))
+  assert.equal(fs.contents(TIME_INDEX), twin.fs.contents(TIME_INDEX))
+  await checkAll(segment, batches)
+})
+
+test('what a sync covers survives a crash', async () => {
+  for (let seed = 0; seed < 30; seed++) {
+    const batches = made(10, seed)
+    const { fs, context } = await emptyStore(seed)
+    const segment = await Segment.create(context, '/p', BASE)
+    await fs.syncDirectory('/p')
+    await segment.append(bytesOf(batches.slice(0, 5)))
+    const synced = segment.sync()
+    const more = segment.append(bytesOf(batches.slice(5)))
+    await synced
+    await more
+    assert.ok(segment.isUnsynced)
+    const kept = bytesOf(batches.slice(0, 5))
+    const contents = fs.crash().contents(LOG)
+    assert.equal(contents.subarray(0, kept.length), kept, `seed ${seed}`)
+  }
+})
+
+test('a sync that fails writes the segment again, to a fresh file', async () => {
+  for (let seed = 0; seed < 20; seed++) {
+    const batches = made(20, seed)
+    const { fs, segment } = await filled(batches.slice(0, 10), seed)
+    await segment.append(bytesOf(batches.slice(10)))
+    fs.failNext('sync', { path: '.log' })
+    await segment.sync()
+    await checkAll(segment, batches)
+    const later = fs.crash()
+    assert.equal(later.contents(LOG), bytesOf(batches), `seed ${seed}`)
+    assert.equal(later.paths(), [INDEX, LOG, TIME_INDEX])
+  }
+})
+
+test('a sync that fails twice, or over rotten pages, makes nothing durable', async () => {
+  for (const damage of ['sync', 'rot'] as const) {
+    const batches = made(20)
+    const { fs, segment } = await filled(batches.slice(0, 10))
+    await segment.append(bytesOf(batches.slice(10)))
+    fs.failNext('sync', { path: '.log' })
+    if (damage === 'sync') fs.failNext('sync', { path: '.rewrite' })
+    else fs.rot(LOG, batches[15]!.position + 70)
+    const failure = await segment.sync().then(String, codeOf)
+    assert.is(failure, damage === 'sync' ? 'EIO' : 'CORRUPT_STORE')
+    assert.ok(segment.isUnsynced)
+  }
+})
+
+test('what is recovered is durable after a sync, also when a sync failed before', async () => {
+  for (let seed = 0; seed < 20; seed++) {
+    const batches = made(20, seed)
+    const { fs, segment } = await filled(batches.slice(0, 10), seed)
+    await segment.append(bytesOf(batches.slice(10)))
+    fs.failNext('sync', { path: '.log' })
+    fs.failNext('sync', { path: '.rewrite' })
+    assert.is(await segment.sync().then(String, codeOf), 'EIO')
+    const again = await Segment.open(contextOf(fs), '/p', BASE)
+    await again.recover(batches[10]!.baseOffset)
+    await again.sync()
+    assert.equal(fs.crash().contents(LOG), bytesOf(batches), `seed ${seed}`)
+  }
+})
+
+test('is as it was after a write that failed', async () => {
+  const batches = made(3)
+  for (const code of ['ENOSPC', 'EIO']) {
+    const { fs, segment } = await filled(batches.slice(0, 1))
+    fs.failNext('write', { code, path: '.log' })
+    const failure = await segment.append(batches[1]!.bytes).then(String, codeOf)
+    assert.is(failure, code)
+    assert.is(segment.nextOffset, batches[0]!.nextOffset)
+    assert.is(await fs.size(LOG), batches[0]!.bytes.length)
+    await segment.append(bytesOf(batches.slice(1)))
+    await checkAll(segment, batches)
+  }
+})
+
+test('can be removed under a reader', async () => {
+  const batches = made(100)
+  const { fs, segment } = await filled(batches)
+  const reads = batches.map(({ baseOffset }) => segment.readBatchesAt(baseOffset, 500))
+  await segment.remove()
+  for (const { kind } of await Promise.all(reads)) assert.match(kind, /batches|empty/)
+  assert.equal(fs.paths(), [])
+  assert.is(fs.counts.openFiles, 0)
+  assert.equal(await segment.readBatchesAt(BASE, 500), { kind: 'empty' })
+})
+
+test.run()
