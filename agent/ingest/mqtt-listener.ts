@@ -5,7 +5,7 @@
 // - WebSocket: subprotocol `mqtt` (or `mqttv3.1`), binary frames, no compression.
 
 import { readFile } from 'node:fs/promises'
-import type { Server as HttpServer } from 'node:http'
+import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node:http'
 import { createServer as createHttpServer } from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
@@ -47,6 +47,8 @@ export class MqttListener {
   readonly #maxConnections: number
   readonly #logger: Logger
   readonly #servers: (Server | HttpServer)[] = []
+  /** Of all servers, below TLS and WebSocket. */
+  readonly #sockets = new Set<Socket>()
   #isFullSaid = false
 
   private constructor(front: MqttFront, { maxConnections, logger }: MqttListenerOptions) {
@@ -88,9 +90,7 @@ export class MqttListener {
       (server) => new Promise<void>((resolve) => server.close(() => resolve())),
     )
     await this.#front.close()
-    for (const server of this.#servers) {
-      if ('closeAllConnections' in server) server.closeAllConnections()
-    }
+    for (const socket of this.#sockets) socket.destroy()
     await Promise.all(closed)
   }
 
@@ -104,6 +104,10 @@ export class MqttListener {
       server.listen({ host, port }, resolve)
     })
     server.removeAllListeners('error')
+    server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket)
+      socket.once('close', () => this.#sockets.delete(socket))
+    })
     server.on('error', (error) => this.#logger.error(`an MQTT listener failed: ${error.message}`))
     this.#servers.push(server)
     const bound = (server.address() as AddressInfo).port
@@ -123,9 +127,15 @@ export class MqttListener {
       case 'mqtts':
         return createTlsServer({ ...tls, ...streams, handshakeTimeout: HANDSHAKE_MS }, take)
       case 'ws':
-        return this.#serveWebSockets(createHttpServer({ noDelay: true }), isLocal)
+        return this.#serveWebSockets(createHttpServer({ noDelay: true }, askForUpgrade), isLocal)
       case 'wss':
-        return this.#serveWebSockets(createHttpsServer({ ...tls, noDelay: true }), isLocal)
+        return this.#serveWebSockets(
+          createHttpsServer(
+            { ...tls, noDelay: true, handshakeTimeout: HANDSHAKE_MS },
+            askForUpgrade,
+          ),
+          isLocal,
+        )
     }
   }
 
@@ -163,6 +173,13 @@ export class MqttListener {
   }
 }
 
+/** A request that is no WebSocket handshake: a browser, a port scan. */
+function askForUpgrade(request: IncomingMessage, response: ServerResponse): void {
+  request.resume()
+  response.writeHead(426, { connection: 'close', upgrade: 'websocket' })
+  response.end('MQTT over WebSocket is spoken here\n')
+}
+
 /** True for a host that only this machine reaches. */
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
@@ -197,7 +214,8 @@ async function loadTls(files: MqttListenerOptions['tls']): Promise<TlsOptions> {
       const reason = `mqtt.tls.${key} ${file} cannot be read (${codeOf(error)})`
       throw new AgentError('INPUT_CONFIG', reason, { cause: error })
     })
-  const [cert, key] = await Promise.all([read('certFile', certFile), read('keyFile', keyFile)])
+  const cert = await read('certFile', certFile)
+  const key = await read('keyFile', keyFile)
   if (clientCaFile === undefined) return { cert, key }
   const ca = await read('clientCaFile', clientCaFile)
   return { cert, key, ca, requestCert: true, rejectUnauthorized: true }

@@ -48,6 +48,13 @@ async function open(options: Partial<MqttListenerOptions> = {}) {
   return { log, lines, listener, port }
 }
 
+async function makeCertificate(certFile: string, keyFile: string): Promise<void> {
+  const subject = ['-subj', '/CN=localhost', '-days', '2', '-nodes']
+  const files = ['-keyout', keyFile, '-out', certFile]
+  const kind = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1']
+  await run('openssl', ['req', ...kind, ...subject, ...files])
+}
+
 async function refusal(options: Partial<MqttListenerOptions>): Promise<string> {
   try {
     const { listener } = await open(options)
@@ -146,10 +153,7 @@ test('mqtts:// and wss:// take the same clients', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'tls-'))
   const [certFile, keyFile] = [join(folder, 'cert.pem'), join(folder, 'key.pem')]
   try {
-    const subject = ['-subj', '/CN=localhost', '-days', '2', '-nodes']
-    const files = ['-keyout', keyFile, '-out', certFile]
-    const kind = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1']
-    await run('openssl', ['req', ...kind, ...subject, ...files])
+    await makeCertificate(certFile, keyFile)
     const { log, listener } = await open({
       tls: { certFile, keyFile },
       listeners: [
@@ -212,6 +216,35 @@ test('closing ends every connection and frees the ports', async () => {
   await peer.closed
   const again = await open({ listeners: [{ scheme: 'mqtt', host: '127.0.0.1', port }] })
   await again.listener.close()
+})
+
+test('a plain HTTP request to a WebSocket listener is answered and ended', async () => {
+  const { listener, port } = await open({
+    listeners: [{ scheme: 'ws', host: '127.0.0.1', port: 0 }],
+  })
+  const answer = await fetch(`http://127.0.0.1:${port}/`, { signal: AbortSignal.timeout(5_000) })
+  assert.is(answer.status, 426)
+  assert.is(answer.headers.get('connection'), 'close')
+  await listener.close()
+})
+
+test('a socket in the middle of its TLS handshake holds up no shutdown', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'tributary-tls-'))
+  const [certFile, keyFile] = [join(directory, 'cert.pem'), join(directory, 'key.pem')]
+  await makeCertificate(certFile, keyFile)
+  const { listener, port } = await open({
+    listeners: [{ scheme: 'mqtts', host: '127.0.0.1', port: 0 }],
+    tls: { certFile, keyFile },
+  })
+  const silent = connectSocket(port, '127.0.0.1').on('error', () => {})
+  await new Promise((resolve) => silent.once('connect', resolve))
+  const ended = new Promise((resolve) => silent.once('close', resolve))
+  silent.resume()
+  const started = performance.now()
+  await listener.close()
+  await ended
+  assert.ok(performance.now() - started < 5_000, 'it waits for the handshake to time out')
+  rmSync(directory, { recursive: true })
 })
 
 test.run()
