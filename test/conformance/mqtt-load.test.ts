@@ -4,9 +4,9 @@
 import type { AddressInfo } from 'node:net'
 import { createServer, type Server } from 'node:net'
 import * as assert from 'uvu/assert'
-import { type LoadReport, runLoad } from './mqtt-load.ts'
-import { PACKET, shortPackets } from './mqtt-packets.ts'
-import { suite } from './suite.ts'
+import { type LoadReport, runLoad } from '../support/mqtt-load.ts'
+import { PACKET, shortPackets } from '../support/mqtt-packets.ts'
+import { suite } from '../support/suite.ts'
 
 const test = suite('mqtt load')
 const servers: Server[] = []
