@@ -4,8 +4,3 @@
 export function assert(condition: unknown, invariant: string): asserts condition {
   if (!condition) throw new Error(`broken invariant: ${invariant}`)
 }
-
-/** For the branch that the type system says cannot be reached. */
-export function unreachable(value: never): never {
-  throw new Error(`broken invariant: unreachable value ${String(value)}`)
-}
