@@ -21,6 +21,7 @@ export interface Broker {
 /** A broker with a clean memory, or undefined after a line that says what is skipped. */
 export async function startMosquitto(
   passwordLines?: readonly string[],
+  moreLines: readonly string[] = [],
 ): Promise<Broker | undefined> {
   const program = requirePeer('mosquitto')
   if (program === undefined) return undefined
@@ -33,6 +34,7 @@ export async function startMosquitto(
     writeFileSync(join(folder, 'passwords'), passwordLines.join('\n'), { mode: 0o600 })
     lines.push(`password_file ${join(folder, 'passwords')}`)
   }
+  lines.push(...moreLines)
   writeFileSync(join(folder, 'mosquitto.conf'), lines.join('\n'))
   const child = spawn(program, ['-c', join(folder, 'mosquitto.conf')], { stdio: 'ignore' })
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
