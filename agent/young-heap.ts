@@ -13,7 +13,7 @@ type Collect = (options: { type: 'minor' }) => void
 
 /** Between looks: the first while memory grows, up to the second while nothing happens. */
 const LOOK_MS = [20, 100] as const
-const PILE_BYTES = 6 * 1024 * 1024
+const PILE_BYTES = 4 * 1024 * 1024
 
 export class YoungHeap {
   readonly #clock: Clock

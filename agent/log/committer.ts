@@ -36,7 +36,7 @@ export const OPEN_BYTES_MAX = 1_179_648
  * wait for their ack before they go on must not wait for more: when nothing new has come for a
  * timer tick, the commit starts.
  */
-const PACE_MS = 5
+const PACE_MS = 3
 const PACE_TICK_MS = 1
 const SMALL_COMMIT_APPENDS = 16
 

@@ -274,7 +274,11 @@ export class TailList {
     if (active?.kind === 'records' && !active.frozen) {
       const limit = Math.min(batchBytes, SLOT_RECORD_BYTES_MAX)
       const isFull = active.length + bound > limit || active.count >= LAST_OFFSET_DELTA_MAX
-      if (!isFull && (active.roomBytes >= bound || active.grow(kernel, arena, bound))) return active
+      // Without room to grow the record waits for the sealer: tails begun in what small slots are
+      // left would become batches of a few records each.
+      if (!isFull) {
+        return active.roomBytes >= bound || active.grow(kernel, arena, bound) ? active : undefined
+      }
       active.frozen = true
     }
     return this.#newTail(bound, timestamp)

@@ -4,6 +4,7 @@ import type { Log } from '../../agent/log/log.ts'
 import type { LogOptions } from '../../agent/log/log-options.ts'
 import type { PartitionLog } from '../../agent/log/partition-log.ts'
 import { verifyStore } from '../../agent/log/verify.ts'
+import { Kernel } from '../../wasm/kernel.ts'
 import { SimClock } from '../sim/sim-clock.ts'
 import { kernel } from '../support/batches.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
@@ -264,6 +265,24 @@ test('room is announced although what was sealed left no block of memory free', 
   await settle()
   assert.ok(isAnnounced)
   assert.is(append(refused!, 3500), 0)
+})
+
+test('a tail that cannot grow makes records wait instead of becoming many small batches', async () => {
+  const log = await open(new SimFileSystem(3), {
+    ...LARGE_JOURNAL,
+    // Logs of other tests may still seal with the shared one.
+    kernel: new Kernel(),
+    arenaBytes: 512 * 1024,
+    batchBytes: 256 * 1024,
+  })
+  const { partitions } = await log.createTopic('t', { ...TOPIC, partitions: 2 })
+  for (const partition of partitions) {
+    while (append(partition, 1000) >= 0);
+    assert.ok(partition.tails.length <= 2, `${partition.tails.length} tails`)
+  }
+  await settle()
+  for (const partition of partitions) assert.ok(append(partition, 1000) >= 0)
+  await log.close()
 })
 
 test.run()
