@@ -3,8 +3,8 @@
 //
 // - One commit is in flight at a time. `openCommit` is the number of the next one: what is appended
 //   or put in state now is durable when `durableCommit` has reached it.
-// - A commit starts at once when none is in flight and none has just been: small ones that follow
-//   each other are paced (`commitIntervalMs`).
+// - A commit starts at once when none is in flight: whatever comes meanwhile shares the next one, so
+//   a slow disk makes larger commits by itself. `commitIntervalMs` keeps them further apart.
 // - What a commit holds is fixed in one turn, before anything is awaited: what is appended while it is
 //   written belongs to the next one, with its state.
 // - A commit larger than a frame takes several; recovery applies all of them or none.
@@ -30,16 +30,6 @@ import type { Tail } from './tail.ts'
 
 /** Appends wait for the next commit above this, so that a commit fits one frame as a rule. */
 export const OPEN_BYTES_MAX = 1_179_648
-/**
- * Auto pacing. A commit costs the processor as much as ten messages and the disk at least a page, so
- * when small ones follow each other without a break they are kept this far apart. Publishers that
- * wait for their ack before they go on must not wait for more: when nothing new has come for a
- * timer tick, the commit starts.
- */
-const PACE_MS = 3
-const PACE_TICK_MS = 1
-const SMALL_COMMIT_APPENDS = 16
-
 export interface CommitterOptions {
   kernel: Kernel
   clock: Clock
@@ -47,8 +37,8 @@ export interface CommitterOptions {
   openBytesMax: number
   /** Entries go to another frame above this. */
   frameBytesMax: number
-  /** Least time between commits; 'auto' paces only when commits are small and arrive in a row. */
-  commitIntervalMs: number | 'auto'
+  /** Least time between the beginnings of two commits; 0: none. */
+  commitIntervalMs: number
   duration: Histogram
   /** Called when the journal file is full: starts the next generation, or waits until it can. */
   roll: () => Promise<void>
@@ -81,9 +71,6 @@ export class Committer {
   #lastStart = 0
   #recentWriteMs = 0
   #carryPending = false
-  /** Appends since the last commit began, and in it. */
-  #openAppends = 0
-  #lastAppends = 0
   openCommit = 1
   durableCommit = 0
   /** Record and state bytes waiting for the next commit. */
@@ -118,7 +105,6 @@ export class Committer {
   /** Records of `partition` are in its tails and not yet in a commit. */
   appended(partition: PartitionLog, bytes: number): void {
     this.openBytes += bytes
-    this.#openAppends++
     if (!partition.dirty) {
       partition.dirty = true
       this.#dirty.push(partition)
@@ -183,8 +169,8 @@ export class Committer {
 
   async #run(): Promise<void> {
     const { clock } = this.#options
-    for (let isFirst = true; this.#hasWork && this.failure === undefined; isFirst = false) {
-      await this.#gather(isFirst)
+    while (this.#hasWork && this.failure === undefined) {
+      if (this.#options.commitIntervalMs > 0) await this.#pace()
       const journal = this.#journal
       assert(journal !== undefined, 'a commit runs on an open journal')
       // One that is larger than a whole file makes that file longer.
@@ -207,20 +193,12 @@ export class Committer {
     return bytes
   }
 
-  async #gather(isFirst: boolean): Promise<void> {
+  /** Waits until the next commit may begin. */
+  async #pace(): Promise<void> {
     const { clock, commitIntervalMs } = this.#options
-    const pause = (ms: number) => new Promise<void>((resolve) => void clock.after(ms, resolve))
-    if (commitIntervalMs !== 'auto') {
-      const wait = this.#lastStart + commitIntervalMs - clock.monotonic()
-      if (this.#lastStart > 0 && wait >= 1) await pause(wait)
-      return
-    }
-    if (isFirst || this.#lastAppends >= SMALL_COMMIT_APPENDS) return
-    let seen = -1
-    while (seen !== this.#openAppends && clock.monotonic() < this.#lastStart + PACE_MS) {
-      seen = this.#openAppends
-      if (seen >= SMALL_COMMIT_APPENDS) return
-      await pause(PACE_TICK_MS)
+    const wait = this.#lastStart + commitIntervalMs - clock.monotonic()
+    if (this.#lastStart > 0 && wait >= 1) {
+      await new Promise<void>((resolve) => void clock.after(wait, resolve))
     }
   }
 
@@ -233,8 +211,6 @@ export class Committer {
     this.#stateBytes = 0
     this.#dirty = []
     this.openBytes = 0
-    this.#lastAppends = this.#openAppends
-    this.#openAppends = 0
     this.#hasWork = false
     for (const entry of this.#riding) state.push(entry)
     this.#riding.clear()

@@ -9,7 +9,7 @@
 // `syncDirectory` of the directory that holds them. Nothing else is, and after a failed `sync`
 // nothing written to that file since the last good one may be assumed, not even after another one.
 
-import { constants } from 'node:fs'
+import { constants, write } from 'node:fs'
 import {
   type FileHandle,
   mkdir,
@@ -139,6 +139,13 @@ class NodeFile implements OpenFile {
   async write(buffers: readonly Uint8Array[], position: number): Promise<void> {
     let rest = buffers.filter((buffer) => buffer.length > 0)
     let at = position
+    if (rest.length === 1) {
+      // The commit's own path: a third cheaper than the handle's promises.
+      const written = await writeOnce(this.#handle.fd, rest[0]!, at)
+      if (written === rest[0]!.length) return
+      rest = unwritten(rest, written)
+      at += written
+    }
     while (rest.length > 0) {
       const { bytesWritten } = await this.#handle.writev(rest, at)
       if (bytesWritten === 0) throw stalledWrite(at)
@@ -162,6 +169,15 @@ class NodeFile implements OpenFile {
   close(): Promise<void> {
     return this.#handle.close()
   }
+}
+
+function writeOnce(fd: number, buffer: Uint8Array, position: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    write(fd, buffer, 0, buffer.length, position, (error, written) => {
+      if (error === null) resolve(written)
+      else reject(error)
+    })
+  })
 }
 
 /** What is left of `buffers` after their first `written` bytes: a system may write less than asked. */
