@@ -12,7 +12,9 @@ import type { Clock, Timer } from './base/clock.ts'
 type Collect = (options: { type: 'minor' }) => void
 
 /** Between looks: the first while memory grows, up to the second while nothing happens. */
-const LOOK_MS = [20, 100] as const
+const LOOK_MS = [20, 200] as const
+/** More than this since the last look is traffic. */
+const BUSY_BYTES = 256 * 1024
 const PILE_BYTES = 4 * 1024 * 1024
 
 export class YoungHeap {
@@ -20,6 +22,8 @@ export class YoungHeap {
   readonly #collect: Collect
   #timer: Timer | undefined
   #waitMs: number = LOOK_MS[0]
+  /** What the last look saw. */
+  #seen = 0
   /** What the last collection left. */
   #kept = 0
 
@@ -39,7 +43,9 @@ export class YoungHeap {
   #look(): void {
     this.#timer = this.#clock.after(this.#waitMs, () => {
       const { external_memory: bytes } = getHeapStatistics()
-      this.#waitMs = bytes > this.#kept ? LOOK_MS[0] : Math.min(this.#waitMs * 1.5, LOOK_MS[1])
+      const isBusy = bytes - this.#seen > BUSY_BYTES
+      this.#waitMs = isBusy ? LOOK_MS[0] : Math.min(this.#waitMs * 1.5, LOOK_MS[1])
+      this.#seen = bytes
       this.#kept = Math.min(this.#kept, bytes)
       if (bytes - this.#kept > PILE_BYTES) {
         this.#collect({ type: 'minor' })
