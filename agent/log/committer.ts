@@ -69,7 +69,6 @@ export class Committer {
   #running = false
   #hasWork = false
   #lastStart = 0
-  #recentWriteMs = 0
   #carryPending = false
   openCommit = 1
   durableCommit = 0
@@ -79,11 +78,6 @@ export class Committer {
 
   constructor(options: CommitterOptions) {
     this.#options = options
-  }
-
-  /** Recent time of one journal write, milliseconds. */
-  get recentWriteMs(): number {
-    return this.#recentWriteMs
   }
 
   /** How long the journal write in flight has taken, milliseconds; 0 when none is. */
@@ -177,10 +171,7 @@ export class Committer {
       if (!journal.hasRoomFor(this.#pendingBytes())) await this.#options.roll()
       this.#lastStart = clock.monotonic()
       await this.#commit(journal)
-      const took = clock.monotonic() - this.#lastStart
-      this.#recentWriteMs =
-        this.#recentWriteMs === 0 ? took : this.#recentWriteMs * 0.9 + took * 0.1
-      this.#options.duration.observe(took / 1000)
+      this.#options.duration.observe((clock.monotonic() - this.#lastStart) / 1000)
     }
     this.#running = false
   }
