@@ -52,7 +52,7 @@ export interface PersistenceOptions {
   metrics: Metrics
   /** Something that decides who gets a message has changed. */
   changed: () => void
-  /** A client begins anew: forgets what else is kept of it; true when there was any. */
+  /** A client begins anew: forgets what else is kept of it; true when there was something. */
   forget: (clientId: string) => boolean
 }
 

@@ -40,7 +40,7 @@ export interface SubscriberBrokerOptions {
     username: string | undefined,
     password: Buffer | undefined,
   ) => Promise<number>
-  /** A clean session begins: forgets what is kept of the client; true when there was any. */
+  /** A clean session begins: forgets what is kept of the client; true when there was something. */
   forget: (clientId: string) => boolean
   will: (will: Will) => void
 }

@@ -111,7 +111,7 @@ test('a packet in many small pieces is put together, whatever lies around it', a
   await rig.front.close()
 })
 
-test('byte by byte is as good as any other way', async () => {
+test('byte by byte is as good as in one piece', async () => {
   const rig = await openRig()
   const client = rig.peer()
   const bytes = Buffer.concat([connect(), ...burst(3, 2), PING, subscribe(9, ['a', 0])])

@@ -2,7 +2,7 @@
 //
 //   ledger (published, acked) ─▶ gateway ═ record by record ═ cloud ─▶ lost? twice?
 //
-// Both ends are read completely, partition by partition, as any Kafka client would: same topic,
+// Both ends are read completely, partition by partition, the way a Kafka client does: same topic,
 // partition, offset, timestamp, key, value and headers, or it is said which record differs.
 
 import { type AckedLedger, type LedgerReport, Observations } from '../../../firmware-sim/ledger.ts'
