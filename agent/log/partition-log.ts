@@ -73,6 +73,8 @@ export class PartitionLog {
   highWatermark = 0
   /** The first offset that the upstream has not acked. */
   replicatedOffset = 0
+  /** The first offset that may be given up on a full disk: what is below may be upstream already. */
+  pinnedOffset = 0
   /** Has bytes that are in no commit yet; the committer's mark. */
   dirty = false
   /** End of what the commit in flight holds; the committer's mark. */
