@@ -19,6 +19,15 @@ const LOOK_AGAIN_MS = 20
 /** Faster than any disk of a gateway. */
 const BYTES_PER_MS = 200_000
 
+export interface DiskBudgetOptions {
+  fs: FileSystem
+  directory: string
+  limits: DiskLimits
+  clock: Clock
+  usedBytes: () => number
+  changed: (isFull: boolean) => void
+}
+
 export class DiskBudget {
   readonly #fs: FileSystem
   readonly #directory: string
@@ -35,14 +44,7 @@ export class DiskBudget {
   /** Why nothing is taken at the moment. */
   reason: string | undefined
 
-  constructor(options: {
-    fs: FileSystem
-    directory: string
-    limits: DiskLimits
-    clock: Clock
-    usedBytes: () => number
-    changed: (isFull: boolean) => void
-  }) {
+  constructor(options: DiskBudgetOptions) {
     this.#fs = options.fs
     this.#directory = options.directory
     this.#limits = options.limits

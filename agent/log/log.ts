@@ -8,19 +8,19 @@ import { randomUUID } from 'node:crypto'
 import { TAILS, TAILS_BYTES } from '../../wasm/assembly/limits.ts'
 import { Codecs } from '../../wasm/codecs.ts'
 import { Kernel } from '../../wasm/kernel.ts'
-import type { Timer } from '../base/clock.ts'
 import { AgentError } from '../base/errors.ts'
-import type { Metrics } from '../base/telemetry.ts'
 import { Arena } from './arena.ts'
 import type { Checkpoint } from './checkpoint.ts'
 import { Checkpointer } from './checkpointer.ts'
 import { Committer, OPEN_BYTES_MAX } from './committer.ts'
-import { DiskBudget } from './disk-budget.ts'
 import { Journal } from './journal.ts'
+import { registerLogMetrics } from './log-metrics.ts'
 import { type CompleteLogOptions, completeOptions, type LogOptions } from './log-options.ts'
 import { OpenFiles } from './open-files.ts'
-import type { PartitionContext, PartitionLog } from './partition-log.ts'
+import type { PartitionContext } from './partition-log.ts'
 import { recover } from './recovery.ts'
+import { Retainer } from './retainer.ts'
+import { Room } from './room.ts'
 import { Sealer } from './sealer.ts'
 import { IndexCache } from './segment-index.ts'
 import { parentOf } from './segment-list.ts'
@@ -30,13 +30,10 @@ import type { Topic, TopicSettings } from './topic.ts'
 import { TopicSet } from './topic-set.ts'
 
 const CARRY_TOTAL_BYTES_MAX = 192 * 1024
-/** Sealing starts by itself when less than this share of the arena's blocks is free. */
-const ARENA_FREE_SHARE = 0.25
 /** Whole batches in memory, above which recovery seals what it has so far. */
 const RECOVERED_BATCH_BYTES_MAX = 4 * 1024 * 1024
 /** A journal write that takes longer is told. */
 const STUCK_MS = 10_000
-const RETENTION_EVERY_MS = 30_000
 
 export class Log {
   readonly kernel: Kernel
@@ -49,14 +46,11 @@ export class Log {
   readonly #files: OpenFiles
   readonly #context: PartitionContext
   readonly #topics: TopicSet
-  readonly #budget: DiskBudget
-  readonly #roomListeners = new Set<() => void>()
-  readonly #openedAt: { wall: number; monotonic: number }
+  readonly #room: Room
+  readonly #retainer: Retainer
   #journal: Journal | undefined
   #checkpointer: Checkpointer | undefined
   #lock: LockHandle | undefined
-  #retention: Timer | undefined
-  #someoneRefused = false
   #closing: Promise<void> | undefined
   /** Random identity of this store. */
   lineage = ''
@@ -64,27 +58,38 @@ export class Log {
   private constructor(options: LogOptions) {
     this.#options = completeOptions(options)
     const { clock, logger, metrics, fs, directory, arenaBytes } = this.#options
-    this.#openedAt = { wall: clock.now(), monotonic: clock.monotonic() }
     this.kernel = options.kernel ?? new Kernel()
     this.codecs = new Codecs(this.kernel)
     this.#arena = new Arena(TAILS, Math.min(arenaBytes, TAILS_BYTES))
     this.#files = new OpenFiles(fs, this.#options.openFilesMax)
-    this.#sealer = new Sealer(clock, logger, () => this.#offerRoom())
+    this.#sealer = new Sealer(clock, logger, () => this.#room.offer())
     this.state = new StateStore((key, value, ride) =>
       this.#committer.stateChanged(key, value, ride),
     )
     this.#committer = this.#createCommitter()
-    this.#budget = new DiskBudget({
-      fs,
-      directory,
-      limits: this.#options.disk,
-      clock,
-      usedBytes: () => this.diskBytes,
-      changed: (isFull) => this.#diskChanged(isFull),
+    this.#room = new Room({
+      arena: this.#arena,
+      committer: this.#committer,
+      partitions: () => this.#topics.partitions(),
+      logger,
+      disk: {
+        fs,
+        directory,
+        limits: this.#options.disk,
+        clock,
+        usedBytes: () => this.diskBytes,
+      },
     })
     this.#context = this.#createContext()
     this.#topics = new TopicSet(this.#context, this.state, this.#committer)
-    this.#registerMetrics(metrics)
+    this.#retainer = new Retainer({
+      topics: this.#topics,
+      committer: this.#committer,
+      clock,
+      logger,
+      healWindowMs: this.#options.healWindowMs,
+    })
+    registerLogMetrics(metrics, this)
   }
 
   /** Takes the store's lock and recovers. Faults: STORE_IN_USE, STORE_MISMATCH, CORRUPT_STORE, I/O. */
@@ -110,8 +115,7 @@ export class Log {
 
   /** False: append returns −1 for everything. */
   get hasRoom(): boolean {
-    if (this.#closing !== undefined || this.#budget.isFull) return false
-    return this.#committer.hasRoomFor(1024) && this.#arena.freeBlocks > 0
+    return this.#room.hasAny
   }
 
   /** Bytes of segments and journal files. */
@@ -122,7 +126,7 @@ export class Log {
   }
 
   get diskBudgetBytes(): number {
-    return this.#budget.budgetBytes
+    return this.#room.budget.budgetBytes
   }
 
   /** Bytes handed to the file system since the start: journal, segments, indexes, checkpoints. */
@@ -130,6 +134,16 @@ export class Log {
     let bytes = (this.#journal?.writtenBytes ?? 0) + (this.#checkpointer?.writtenBytes ?? 0)
     for (const partition of this.#topics.partitions()) bytes += partition.segments.writtenBytes
     return bytes
+  }
+
+  get payloadBytes(): number {
+    let bytes = 0
+    for (const partition of this.#topics.partitions()) bytes += partition.payloadBytesTotal
+    return bytes
+  }
+
+  get arenaUsedBytes(): number {
+    return this.#arena.usedBytes
   }
 
   topics(): Iterable<Topic> {
@@ -186,8 +200,7 @@ export class Log {
 
   /** Called when there is room again after an append was refused. */
   onRoom(listener: () => void): () => void {
-    this.#roomListeners.add(listener)
-    return () => this.#roomListeners.delete(listener)
+    return this.#room.onRoom(listener)
   }
 
   health(): { ok: boolean; reasons: string[] } {
@@ -198,37 +211,22 @@ export class Log {
       reasons.push(`no commit for ${Math.round(stuckMs / 1000)} s: slow disk?`)
     if (this.#sealer.trouble !== undefined) reasons.push(this.#sealer.trouble)
     if (this.#checkpointer?.trouble !== undefined) reasons.push(this.#checkpointer.trouble)
-    if (this.#budget.reason !== undefined) reasons.push(this.#budget.reason)
+    if (this.#room.budget.reason !== undefined) reasons.push(this.#room.budget.reason)
     return { ok: reasons.length === 0, reasons }
   }
 
   /** Commits, seals, checkpoints and releases the lock. Appends must have stopped. */
   close(): Promise<void> {
     if (this.#closing === undefined) {
-      // Appends are refused from now on.
+      this.#room.end()
       this.#closing = Promise.resolve().then(() => this.#close())
     }
     return this.#closing
   }
 
   /** Deletes what retention allows; called by itself every half minute. */
-  async retain(): Promise<void> {
-    const { clock, healWindowMs } = this.#options
-    // A wall clock that jumps while we run makes nothing old.
-    const now = this.#openedAt.wall + clock.monotonic() - this.#openedAt.monotonic
-    for (const topic of this.#topics.all()) {
-      const { retentionMs, retentionBytes, replicated } = topic.settings
-      for (const partition of topic.partitions) {
-        const limits = { retentionMs, retentionBytes, healWindowMs, now }
-        const replicatedOffset = replicated ? partition.replicatedOffset : undefined
-        const start = partition.segments.expire({ ...limits, replicatedOffset })
-        if (start === undefined || partition.isDeleted) continue
-        partition.logStartOffset = start
-        this.#topics.saveStart(partition)
-        await this.durable(this.openCommit)
-        await partition.segments.removeBelow(start)
-      }
-    }
+  retain(): Promise<void> {
+    return this.#retainer.retain()
   }
 
   async #open(gateway: string | undefined): Promise<void> {
@@ -267,8 +265,8 @@ export class Log {
     for (const partition of this.#topics.partitions()) {
       await partition.segments.removeBelow(partition.logStartOffset)
     }
-    await this.#budget.start(() => journal.writtenBytes)
-    this.#scheduleRetention()
+    await this.#room.budget.start(() => journal.writtenBytes)
+    this.#retainer.start()
     const took = Math.round(clock.monotonic() - started)
     logger.debug('store recovered', { frames: recovered.frames, ms: took })
   }
@@ -314,10 +312,7 @@ export class Log {
       ),
       roll: () => this.#checkpointer!.roll(),
       rolled: (commit) => this.#checkpointer!.rolled(commit),
-      committed: () => {
-        if (this.#arena.freeBlocks < this.#arenaReserve) this.#relieve()
-        this.#offerRoom()
-      },
+      committed: () => this.#room.committed(),
       abandoned: () => this.#checkpointer!.resume(),
       failed: (failure) => {
         logger.error(failure.message)
@@ -341,11 +336,8 @@ export class Log {
       batchBytes,
       segmentBytes,
       batchTailBytes: 0,
-      isBlocked: () => this.#budget.isFull || this.#closing !== undefined,
-      refused: (reason) => {
-        this.#someoneRefused = true
-        if (reason === 'arena') this.#relieve()
-      },
+      isBlocked: () => this.#room.isBlocked,
+      refused: (reason) => this.#room.refused(reason),
       sealable: (partition) => this.#sealer.enqueue(partition),
     }
   }
@@ -371,88 +363,9 @@ export class Log {
     return new Checkpointer(options, last)
   }
 
-  get #arenaReserve(): number {
-    return Math.max(2, Math.floor((this.#arena.bytes / 262_144) * ARENA_FREE_SHARE))
-  }
-
-  /** Freezes the largest tails until enough of the arena is on its way to a segment. */
-  #relieve(): void {
-    const wanted = this.#arena.bytes * ARENA_FREE_SHARE
-    let coming = 0
-    const open: PartitionLog[] = []
-    for (const partition of this.#topics.partitions()) {
-      const last = partition.tails.at(-1)
-      for (const tail of partition.tails)
-        if (tail.kind === 'records' && tail.frozen) coming += tail.slotBytes
-      if (last !== undefined && !last.frozen) open.push(partition)
-    }
-    open.sort((a, b) => b.tailBytes - a.tailBytes)
-    for (const partition of open) {
-      if (coming >= wanted) return
-      coming += partition.tailBytes
-      partition.freeze()
-    }
-  }
-
   async #relieveAll(): Promise<void> {
-    const isShort = this.#arena.freeBlocks < this.#arenaReserve
-    if (!isShort && this.#context.batchTailBytes < RECOVERED_BATCH_BYTES_MAX) return
+    if (!this.#room.isArenaShort && this.#context.batchTailBytes < RECOVERED_BATCH_BYTES_MAX) return
     for (const partition of this.#topics.partitions()) await partition.seal()
-  }
-
-  #diskChanged(isFull: boolean): void {
-    const { logger } = this.#options
-    if (isFull) logger.error(`${this.#budget.reason}; nothing is acked until there is room`)
-    else logger.info('the disk has room again')
-    this.#offerRoom()
-  }
-
-  #offerRoom(): void {
-    if (!this.#someoneRefused) return
-    if (!this.hasRoom) {
-      // What was sealed left no block wholly free: more must go, or nobody ever hears of room.
-      if (this.#arena.freeBlocks === 0) this.#relieve()
-      return
-    }
-    this.#someoneRefused = false
-    for (const listener of this.#roomListeners) listener()
-  }
-
-  #scheduleRetention(): void {
-    if (this.#closing !== undefined) return
-    this.#retention = this.#options.clock.after(RETENTION_EVERY_MS, () => {
-      this.retain()
-        .catch((error) => this.#options.logger.warn('retention failed', { error: String(error) }))
-        .finally(() => this.#scheduleRetention())
-    })
-  }
-
-  #registerMetrics(metrics: Metrics): void {
-    const gauge = (name: string, help: string, read: () => number) =>
-      metrics.observed('gauge', `tributary_${name}`, help, read)
-    metrics.observed(
-      'counter',
-      'tributary_disk_written_bytes_total',
-      'Bytes handed to the disk.',
-      () => this.writtenBytes,
-    )
-    metrics.observed(
-      'counter',
-      'tributary_log_payload_bytes_total',
-      'Bytes of keys and values.',
-      () => this.payloadBytes,
-    )
-    gauge('disk_used_bytes', 'Segments and journal.', () => this.diskBytes)
-    gauge('disk_budget_bytes', 'What they may use.', () =>
-      Number.isFinite(this.diskBudgetBytes) ? this.diskBudgetBytes : 0,
-    )
-    gauge('arena_used_bytes', 'Slots of tails.', () => this.#arena.usedBytes)
-  }
-
-  get payloadBytes(): number {
-    let bytes = 0
-    for (const partition of this.#topics.partitions()) bytes += partition.payloadBytesTotal
-    return bytes
   }
 
   async #close(): Promise<void> {
@@ -465,8 +378,8 @@ export class Log {
 
   /** Lets go of everything, whatever fails on the way. */
   async #release(failures: unknown[]): Promise<void> {
-    this.#budget.close()
-    this.#retention?.cancel()
+    this.#room.close()
+    this.#retainer.close()
     const attempt = async (step: () => Promise<unknown> | undefined) => {
       await Promise.resolve(step()).catch((error) => failures.push(error))
     }
