@@ -12,6 +12,15 @@
 
 import type { FileSystem, OpenFile, OpenMode, OpenOptions } from '../../agent/log/file-system.ts'
 import { SeededRandom } from './seeded-random.ts'
+import {
+  applyChange,
+  cloneDirectory,
+  cloneNode,
+  type PendingChange,
+  SimDirectory,
+  type SimNode,
+  usedBytes,
+} from './sim-directory.ts'
 import { SimFile } from './sim-file.ts'
 
 export type SimOperation =
@@ -43,6 +52,8 @@ export interface SimFaults {
   /** What the cache writes out as one: 4096 as Linux does, or 512. */
   pageBytes?: 512 | 4096
   onStep?: (step: SimStep) => void
+  /** Syncs say that they worked and do nothing, as a cheap card does. */
+  isLying?: boolean
 }
 
 interface FailRule {
@@ -50,22 +61,6 @@ interface FailRule {
   code: string
   path: string
   passes: number
-}
-
-class SimDirectory {
-  readonly kind = 'directory'
-  /** What programs see. */
-  entries = new Map<string, SimNode>()
-  /** What is on the platter. */
-  durable = new Map<string, SimNode>()
-}
-
-type SimNode = SimFile | SimDirectory
-
-/** A change of names that no syncDirectory has made durable yet. */
-interface PendingChange {
-  directories: readonly SimDirectory[]
-  apply: () => void
 }
 
 export class SimFileSystem implements FileSystem {
@@ -93,7 +88,7 @@ export class SimFileSystem implements FileSystem {
     const keep = this.#random.below(this.#pending.length + 1)
     const isPrefix = this.#random.chance(0.5)
     this.#pending.forEach((change, order) => {
-      if (isPrefix ? order < keep : this.#random.chance(0.5)) change.apply()
+      if (isPrefix ? order < keep : this.#random.chance(0.5)) applyChange(change)
     })
     this.#settle(this.#root, new Set())
     next.#root = this.#root
@@ -112,6 +107,25 @@ export class SimFileSystem implements FileSystem {
     this.#root = new SimDirectory()
     this.#pending = []
     return next
+  }
+
+  /** The same disk once more, without faults and in no hurry: what happens to it is not real. */
+  clone(seed: number): SimFileSystem {
+    const { pageBytes } = this.faults
+    const copy = new SimFileSystem(seed, pageBytes === undefined ? {} : { pageBytes })
+    const copies = new Map<SimNode, SimNode>()
+    copy.#root = cloneDirectory(this.#root, copies)
+    const moved = (end: PendingChange['gone']) =>
+      end && {
+        directory: cloneDirectory(end.directory, copies),
+        name: end.name,
+        node: cloneNode(end.node, copies),
+      }
+    for (const { gone, come } of this.#pending) {
+      const [from, to] = [moved(gone), moved(come)]
+      copy.#pending.push({ ...(from && { gone: from }), ...(to && { come: to }) })
+    }
+    return copy
   }
 
   /** Bytes of all files. */
@@ -141,6 +155,20 @@ export class SimFileSystem implements FileSystem {
   /** Reads that touch the sector of this byte fail with EIO until it is written again. */
   spoil(path: string, position: number): void {
     this.#file(path).spoil(position)
+  }
+
+  /** The file is gone, its name too, as after a bad repair by somebody else. */
+  lose(path: string): void {
+    const { directory, name } = this.#parent(path)
+    directory.entries.delete(name)
+    directory.durable.delete(name)
+  }
+
+  /** The file ends here. */
+  shorten(path: string, size: number): void {
+    const file = this.#file(path)
+    file.truncate(size)
+    file.sync()
   }
 
   /** The whole of a file as programs see it now, past all faults and steps. */
@@ -207,14 +235,7 @@ export class SimFileSystem implements FileSystem {
     if (node === undefined) throw systemError('ENOENT', 'rename', from)
     source.directory.entries.delete(source.name)
     target.directory.entries.set(target.name, node)
-    this.#pending.push({
-      directories: [source.directory, target.directory],
-      apply: () => {
-        const { durable } = source.directory
-        if (durable.get(source.name) === node) durable.delete(source.name)
-        target.directory.durable.set(target.name, node)
-      },
-    })
+    this.#pending.push({ gone: { ...source, node }, come: { ...target, node } })
   }
 
   async remove(path: string): Promise<void> {
@@ -242,12 +263,11 @@ export class SimFileSystem implements FileSystem {
   async syncDirectory(path: string): Promise<void> {
     await this.#step('syncDirectory', path)
     const directory = this.#directory(path)
-    const [mine, others] = [[] as PendingChange[], [] as PendingChange[]]
-    for (const change of this.#pending) {
-      ;(change.directories.includes(directory) ? mine : others).push(change)
-    }
-    for (const change of mine) change.apply()
-    this.#pending = others
+    if (this.faults.isLying) return
+    const concerns = ({ gone, come }: PendingChange) =>
+      gone?.directory === directory || come?.directory === directory
+    for (const change of this.#pending) if (concerns(change)) applyChange(change)
+    this.#pending = this.#pending.filter((change) => !concerns(change))
   }
 
   async freeBytes(path: string): Promise<{ free: number; total: number }> {
@@ -265,7 +285,7 @@ export class SimFileSystem implements FileSystem {
     const makeDurable = async (operation: SimOperation) => {
       await this.#settleLater()
       this.#announce({ operation, path, isHalfDone: true })
-      file.sync()
+      if (!this.faults.isLying) file.sync()
     }
     return {
       read: async (target, position) => {
@@ -343,15 +363,13 @@ export class SimFileSystem implements FileSystem {
 
   #put(directory: SimDirectory, name: string, node: SimNode): void {
     directory.entries.set(name, node)
-    this.#pending.push({
-      directories: [directory],
-      apply: () => directory.durable.set(name, node),
-    })
+    this.#pending.push({ come: { directory, name, node } })
   }
 
   #unlink(directory: SimDirectory, name: string): void {
+    const node = directory.entries.get(name)!
     directory.entries.delete(name)
-    this.#pending.push({ directories: [directory], apply: () => directory.durable.delete(name) })
+    this.#pending.push({ gone: { directory, name, node } })
   }
 
   #settle(directory: SimDirectory, seen: Set<SimNode>): void {
@@ -393,18 +411,15 @@ export class SimFileSystem implements FileSystem {
   }
 }
 
-function usedBytes(directory: SimDirectory): number {
-  let bytes = 0
-  for (const node of directory.entries.values()) {
-    bytes += node.kind === 'file' ? node.size : usedBytes(node)
-  }
-  return bytes
-}
-
 function partsOf(path: string): string[] {
   return path.split('/').filter((part) => part !== '' && part !== '.')
 }
 
 function systemError(code: string, operation: string, path: string): Error {
-  return Object.assign(new Error(`${code}: ${operation} '${path}'`), { code })
+  // Nobody looks where it comes from, and there are many: finding out takes longest of all.
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 0
+  const error = Object.assign(new Error(`${code}: ${operation} '${path}'`), { code })
+  Error.stackTraceLimit = stackTraceLimit
+  return error
 }

@@ -22,6 +22,17 @@ export class SimFile {
     return this.#size
   }
 
+  clone(): SimFile {
+    const copy = new SimFile()
+    copy.#cache = Buffer.from(this.#cache.subarray(0, this.#size))
+    copy.#size = this.#size
+    copy.#platter = Buffer.from(this.#platter.subarray(0, this.#platterSize))
+    copy.#platterSize = this.#platterSize
+    for (const sector of this.#dirty) copy.#dirty.add(sector)
+    for (const sector of this.#bad) copy.#bad.add(sector)
+    return copy
+  }
+
   read(target: Uint8Array, position: number): number {
     const count = Math.max(0, Math.min(target.length, this.#size - position))
     target.set(this.#cache.subarray(position, position + count))
