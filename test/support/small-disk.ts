@@ -1,71 +1,43 @@
-// A small file system of its own (tmpfs) that only the processes started through it can see, in a
-// private mount namespace that lives as long as one helper process.
+// A small file system of its own (tmpfs) that only the processes started through it can see.
 //
 //   const disk = await SmallDisk.mount(folder, { size: '64m' })      undefined: not allowed here
 //   AgentProcess.create({ dataDir: folder }, { launcher: disk.launcher })
 //   disk.path('data')                                                the same folder, from outside
-//
-// Works for root, and for others where the system gives out user namespaces.
 
-import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
-import { findProgram } from './peers.ts'
-
-const holders = new Set<ChildProcess>()
-process.on('exit', () => {
-  for (const holder of holders) holder.kill('SIGKILL')
-})
-
-const SCRIPT = 'mount -t tmpfs -o "size=$1" tmpfs "$2" && echo mounted && exec sleep 600'
+import { MountNamespace } from './mount-namespace.ts'
 
 export class SmallDisk {
-  /** Runs the rest of its arguments where the disk is mounted. */
-  readonly launcher: readonly string[]
   readonly #folder: string
-  readonly #holder: ChildProcess
+  readonly #mounts: MountNamespace
 
-  private constructor(folder: string, holder: ChildProcess, launcher: readonly string[]) {
+  private constructor(folder: string, mounts: MountNamespace) {
     this.#folder = folder
-    this.#holder = holder
-    this.launcher = launcher
+    this.#mounts = mounts
   }
 
   static async mount(folder: string, { size }: { size: string }): Promise<SmallDisk | undefined> {
-    const [unshare, nsenter] = [findProgram('unshare'), findProgram('nsenter')]
-    if (unshare === undefined || nsenter === undefined) return undefined
-    const isRoot = process.getuid?.() === 0
-    const own = isRoot ? ['-m'] : ['-r', '-m']
-    const args = [...own, 'sh', '-c', SCRIPT, 'sh', size, folder]
-    const holder = spawn(unshare, args, { stdio: ['ignore', 'pipe', 'ignore'] })
-    holders.add(holder)
-    const isMounted = await new Promise<boolean>((resolve) => {
-      holder.on('error', () => resolve(false))
-      holder.on('close', () => resolve(false))
-      holder.stdout.on('data', () => resolve(true))
-    })
-    holder.stdout.destroy()
-    // Whoever forgets to unmount must not wait for it.
-    holder.unref()
-    if (!isMounted || holder.pid === undefined) return undefined
-    const enter = isRoot ? ['-m'] : ['-U', '-m', '--preserve-credentials']
-    return new SmallDisk(folder, holder, [nsenter, '-t', String(holder.pid), ...enter])
+    const script = 'mount -t tmpfs -o "size=$1" tmpfs "$2"'
+    const mounts = await MountNamespace.open(script, [size, folder])
+    return mounts && new SmallDisk(folder, mounts)
+  }
+
+  /** Runs the rest of its arguments where the disk is mounted. */
+  get launcher(): readonly string[] {
+    return this.#mounts.launcher
   }
 
   /** A path on the disk as this process reaches it. */
   path(...names: string[]): string {
-    return join(`/proc/${this.#holder.pid}/root`, this.#folder, ...names)
+    return join(this.#mounts.root, this.#folder, ...names)
   }
 
   /** Runs a program where the disk is; throws when it fails. */
-  async run(...words: string[]): Promise<void> {
-    const [program, ...args] = [...this.launcher, ...words]
-    const child = spawn(program!, args, { stdio: 'ignore' })
-    const code = await new Promise((resolve) => child.on('close', resolve))
-    if (code !== 0) throw new Error(`${words.join(' ')} ended with ${code}`)
+  run(...words: string[]): Promise<void> {
+    return this.#mounts.run(...words)
   }
 
   unmount(): void {
-    holders.delete(this.#holder)
-    this.#holder.kill('SIGKILL')
+    this.#mounts.close()
   }
 }

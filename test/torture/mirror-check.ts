@@ -3,15 +3,9 @@
 // same. Goes on at each call where the last one stopped.
 
 import { isDeepStrictEqual } from 'node:util'
-import { systemClock } from '../../agent/base/clock.ts'
-import { silentLogger } from '../../agent/base/telemetry.ts'
-import { Cluster } from '../../agent/kafka/client/cluster.ts'
-import { type ConsumedRecord, consume } from '../../agent/kafka/client/consumer.ts'
-import { findOffsets } from '../../agent/kafka/client/offsets.ts'
-import { LATEST_TIMESTAMP } from '../../agent/kafka/protocol/messages/02-list-offsets.ts'
-import { Codecs } from '../../wasm/codecs.ts'
-import { Kernel } from '../../wasm/kernel.ts'
+import type { ConsumedRecord } from '../../agent/kafka/client/consumer.ts'
 import type { AgentStatus } from '../support/agent-process.ts'
+import { TopicReader } from './topic-reader.ts'
 
 const FAULTS_KEPT = 20
 
@@ -19,7 +13,6 @@ export class MirrorCheck {
   readonly faults: string[] = []
   readonly #gatewayAddress: string
   readonly #upstreamAddress: string
-  readonly #codecs = new Codecs(new Kernel())
   /** topic-partition → first offset not compared yet. */
   readonly #checked = new Map<string, number>()
 
@@ -33,21 +26,21 @@ export class MirrorCheck {
     status: AgentStatus,
     enter: (place: string, value: Buffer | null) => void,
   ): Promise<void> {
-    const gateway = this.#clusterAt(this.#gatewayAddress)
-    const upstream = this.#clusterAt(this.#upstreamAddress)
+    const gateway = new TopicReader(this.#gatewayAddress)
+    const upstream = new TopicReader(this.#upstreamAddress)
     try {
       for (const { topic, replicated, partitions } of status.topics) {
         if (!replicated) continue
         for (const { partition, highWatermark } of partitions) {
           const name = `${topic}-${partition}`
           const from = this.#checked.get(name) ?? 0
-          const end = await endOf(upstream, topic, partition)
+          const end = await upstream.endOf(topic, partition)
           if (end !== highWatermark) {
             this.#fault(`${name} ends at ${highWatermark} on the gateway, at ${end} upstream`)
           }
           if (from >= highWatermark) continue
-          const ours = await this.#read(gateway, topic, partition, from)
-          const theirs = await this.#read(upstream, topic, partition, from)
+          const ours = await gateway.read(topic, partition, from)
+          const theirs = await upstream.read(topic, partition, from)
           for (const text of differences(name, from, highWatermark, ours, theirs)) this.#fault(text)
           for (const { offset, value } of ours) enter(`${name}@${offset}`, value)
           this.#checked.set(name, highWatermark)
@@ -59,44 +52,9 @@ export class MirrorCheck {
     }
   }
 
-  async #read(
-    cluster: Cluster,
-    topic: string,
-    partition: number,
-    from: number,
-  ): Promise<ConsumedRecord[]> {
-    const records: ConsumedRecord[] = []
-    const reading = consume({
-      cluster,
-      codecs: this.#codecs,
-      clock: systemClock,
-      logger: silentLogger,
-      topic,
-      partitions: [partition],
-      from: { kind: 'offset', offset: from },
-      untilEnd: true,
-    })
-    for await (const record of reading) records.push(record)
-    return records
-  }
-
-  #clusterAt(address: string): Cluster {
-    return new Cluster({
-      bootstrapServers: [address],
-      clientId: 'mirror-check',
-      clock: systemClock,
-      logger: silentLogger,
-    })
-  }
-
   #fault(text: string): void {
     if (this.faults.length < FAULTS_KEPT) this.faults.push(text)
   }
-}
-
-async function endOf(cluster: Cluster, topic: string, partition: number): Promise<number> {
-  const found = await findOffsets(cluster, topic, [{ partition, timestamp: LATEST_TIMESTAMP }])
-  return found.get(partition)!.offset
 }
 
 /** What is not the same, or not at its offset, between `from` and `end` of one partition. */

@@ -17,6 +17,8 @@ export interface PublisherOptions {
   mqttTopic: string
   /** Most messages unacked at a time. */
   window: number
+  /** Most bytes a payload is longer than it has to be. */
+  paddingMax: number
   random: Random
 }
 
@@ -119,10 +121,10 @@ export class Publisher {
   }
 
   #newMessage(): Buffer {
-    const { random } = this.#options
+    const { random, paddingMax } = this.#options
     const id = this.#freeId()
     this.issued++
-    const padding = 'x'.repeat(random.upTo(200))
+    const padding = 'x'.repeat(random.upTo(paddingMax))
     const message = { client: this.clientId, seq: this.issued, padding }
     const payload = Buffer.from(JSON.stringify(message))
     this.#inFlight.set(id, { payload, isReleased: false })

@@ -1,6 +1,7 @@
 // Rounds of kill -9 under load: of the agent, of Kafka, of both; then everything is compared.
 //
 //   npm run torture -- --rounds 100 [--seed S]
+//   npm run torture -- --power-cuts 50           power cuts instead: power-cut.ts
 //
 // A round: publishers with persistent sessions send QoS 1 and QoS 2; something is killed, perhaps
 // again while it recovers, connections are dropped; all comes back; publishers wait for their last
@@ -16,6 +17,7 @@ import { KafkaCluster } from '../support/kafka-cluster.ts'
 import { waitUntil } from '../support/ports.ts'
 import { Ledger } from './ledger.ts'
 import { MirrorCheck } from './mirror-check.ts'
+import { type PowerCutReport, powerCuts } from './power-cut.ts'
 import { Publisher } from './publisher.ts'
 import { Random } from './random.ts'
 
@@ -98,7 +100,16 @@ class TortureRun {
     const random = new Random(this.#options.seed * 1000 + index)
     const mqttTopic = `torture/${clientId}/${qos}`
     const port = this.#agent.mqttPort
-    this.#publishers.push(new Publisher({ port, clientId, qos, mqttTopic, window: WINDOW, random }))
+    const options = {
+      port,
+      clientId,
+      qos,
+      mqttTopic,
+      window: WINDOW,
+      paddingMax: 200,
+      random,
+    } as const
+    this.#publishers.push(new Publisher(options))
   }
 
   async start(): Promise<void> {
@@ -236,20 +247,24 @@ async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       rounds: { type: 'string', default: '10' },
+      'power-cuts': { type: 'string' },
       seed: { type: 'string', default: String(Date.now() % 1_000_000) },
     },
   })
-  const [rounds, seed] = [Number(values.rounds), Number(values.seed)]
+  const [rounds, seed] = [Number(values['power-cuts'] ?? values.rounds), Number(values.seed)]
   console.log(`torture: ${rounds} rounds, seed ${seed}`)
-  const report = await torture({ rounds, seed, log: console.log })
+  const run = values['power-cuts'] === undefined ? torture : powerCuts
+  const report = await run({ rounds, seed, log: console.log })
   if (report === undefined) process.exit(1)
   for (const fault of report.faults) console.log(`FAULT ${fault}`)
-  const { agent, kafka } = report.kills
-  console.log(
-    `${report.rounds} rounds, ${agent} kills of the agent, ${kafka} of Kafka, ` +
-      `${report.records} records: ${report.faults.length} faults`,
-  )
+  console.log(`${summaryOf(report)}: ${report.faults.length} faults`)
   process.exit(report.faults.length === 0 && report.rounds === rounds ? 0 : 1)
+}
+
+function summaryOf(report: TortureReport | PowerCutReport): string {
+  const counts = `${report.rounds} rounds, ${report.records} records`
+  if ('ackedAtCut' in report) return `${counts}, ${report.ackedAtCut} acked before the last cut`
+  return `${counts}, ${report.kills.agent} kills of the agent, ${report.kills.kafka} of Kafka`
 }
 
 if (import.meta.url === `file://${process.argv[1]}`) await main()
