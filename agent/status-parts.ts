@@ -50,7 +50,8 @@ export function statusParts({
     disk: () => ({
       bytes: log.diskBytes,
       budgetBytes: log.diskBudgetBytes,
-      writtenBytesTotal: log.writtenBytes,
+      writtenBytesTotal: log.meter.writtenBytes,
+      fsyncsTotal: log.meter.syncs,
       payloadBytesTotal: log.payloadBytes,
       recordsLostTotal: recordsLost(log),
     }),

@@ -68,6 +68,7 @@ interface DiskPart {
   readonly budgetBytes: number
   readonly writtenBytesTotal: number
   readonly payloadBytesTotal: number
+  readonly fsyncsTotal: number
   readonly recordsLostTotal: number
 }
 
@@ -116,7 +117,10 @@ export interface Status {
   readonly clockSynchronized: boolean | null
   readonly mqtt: MqttPart & { readonly messagesTotal: number; readonly messagesPerSecond: number }
   /** `fullInSeconds`: at the growth of the last minutes; null when it does not grow. */
-  readonly disk: DiskPart & { readonly fullInSeconds: number | null }
+  readonly disk: DiskPart & {
+    readonly fullInSeconds: number | null
+    readonly fsyncsPerMinute: number
+  }
   readonly topics: readonly TopicStatus[]
   readonly upstream: UpstreamPart & { readonly recordsPerSecond: number }
   readonly groups: readonly GroupStatus[]
@@ -128,6 +132,7 @@ export function isHealthy(state: ReplicationState): boolean {
 }
 
 const TRAFFIC = { stepMs: 5_000, leastMs: 500 }
+const SYNCS = { stepMs: 60_000, leastMs: 500 }
 /** Segments are written in large pieces: growth is told over minutes. */
 const GROWTH = { stepMs: 300_000, leastMs: 60_000 }
 
@@ -139,6 +144,7 @@ export class StatusReporter {
   readonly #messages: Rate
   readonly #sent: Rate
   readonly #bytes: Rate
+  readonly #syncs: Rate
   #timer: Timer | undefined
 
   constructor(parts: StatusParts, clock: Clock) {
@@ -148,6 +154,7 @@ export class StatusReporter {
     this.#messages = new Rate(TRAFFIC, this.#start, sum(parts.mqtt().messagesByQos))
     this.#sent = new Rate(TRAFFIC, this.#start, parts.upstream().recordsTotal)
     this.#bytes = new Rate(GROWTH, this.#start, parts.disk().bytes)
+    this.#syncs = new Rate(SYNCS, this.#start, parts.disk().fsyncsTotal)
     this.#arm()
   }
 
@@ -179,7 +186,11 @@ export class StatusReporter {
         messagesTotal,
         messagesPerSecond: this.#messages.perSecond(now, messagesTotal) ?? 0,
       },
-      disk: { ...disk, fullInSeconds: growth > 0 ? left / growth : null },
+      disk: {
+        ...disk,
+        fullInSeconds: growth > 0 ? left / growth : null,
+        fsyncsPerMinute: (this.#syncs.perSecond(now, disk.fsyncsTotal) ?? 0) * 60,
+      },
       topics,
       upstream: {
         ...upstream,
@@ -194,7 +205,9 @@ export class StatusReporter {
       const now = this.#clock.monotonic()
       this.#messages.sample(now, sum(this.#parts.mqtt().messagesByQos))
       this.#sent.sample(now, this.#parts.upstream().recordsTotal)
-      this.#bytes.sample(now, this.#parts.disk().bytes)
+      const { bytes, fsyncsTotal } = this.#parts.disk()
+      this.#bytes.sample(now, bytes)
+      this.#syncs.sample(now, fsyncsTotal)
       this.#arm()
     })
   }

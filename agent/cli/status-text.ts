@@ -2,7 +2,7 @@
 //
 //   plant-7  0.1.0  up 3d 04h   DEGRADED: 1 partition frozen            lineage 7f3a  clock ok
 //   mqtt     41 clients   212 msg/s (QoS 0 18 %)   ack p99 6 ms   waiting 0   unrouted 0
-//   disk     1.2 of 14.0 GiB (9 %), full in ~61 d at this rate   flash 5.1 B written per payload B   lost 0
+//   disk     1.2 of 14.0 GiB (9 %), full in ~61 d at this rate   flash 5.1 B written per payload B   lost 0   syncs 84/min
 //   upstream kafka.example.com:9092 connected 2h   lag 128 records / 0.4 s   sending 208/s
 //   TOPIC … GROUP …
 
@@ -54,7 +54,7 @@ function diskLine({ disk }: Status): string {
   const share = percent(disk.bytes, disk.budgetBytes)
   const full =
     disk.fullInSeconds === null ? '' : `, full in ${roughly(disk.fullInSeconds)} at this rate`
-  const { writtenBytesTotal, payloadBytesTotal } = disk
+  const { writtenBytesTotal, payloadBytesTotal, fsyncsPerMinute } = disk
   const flash =
     payloadBytesTotal === 0
       ? 'flash 0 B written per payload B'
@@ -63,6 +63,7 @@ function diskLine({ disk }: Status): string {
     `disk     ${used} of ${budget} ${unit} (${share} %)${full}`,
     flash,
     `lost ${formatCount(disk.recordsLostTotal)}`,
+    `syncs ${formatCount(fsyncsPerMinute)}/min`,
   ].join('   ')
 }
 

@@ -135,13 +135,13 @@ export async function readCheckpoint(
   }
 }
 
-/** Durable when it resolves, the name included. Returns the bytes written. */
+/** Durable when it resolves, the name included. */
 export async function writeCheckpoint(
   fs: FileSystem,
   directory: string,
   checkpoint: Checkpoint,
   codecs: Codecs,
-): Promise<number> {
+): Promise<void> {
   const path = `${directory}/${CHECKPOINT_FILES[checkpoint.number % 2]}`
   const bytes = encodeCheckpoint(checkpoint, codecs)
   const file = await fs.open(path, 'create')
@@ -153,5 +153,4 @@ export async function writeCheckpoint(
     await file.close()
   }
   await fs.syncDirectory(directory)
-  return bytes.length
 }

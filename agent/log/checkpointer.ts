@@ -52,7 +52,6 @@ export class Checkpointer {
   #wanted: Release | undefined
   #running: Promise<void> | undefined
   #isEnding = false
-  writtenBytes = 0
   /** Why no checkpoint can be written at the moment. */
   trouble: string | undefined
 
@@ -208,7 +207,7 @@ export class Checkpointer {
     const number = this.#number + 1
     const time = clock.now()
     const checkpoint: Checkpoint = { number, generation, time, state, partitions: marks }
-    this.writtenBytes += await writeCheckpoint(fs, directory, checkpoint, codecs)
+    await writeCheckpoint(fs, directory, checkpoint, codecs)
     this.#number = number
     this.#oldestNeeded = generation
   }

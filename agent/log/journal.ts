@@ -71,8 +71,6 @@ export class Journal {
   #position = 0
   #previousCrc = 0
   #sequence = 1
-  /** Bytes handed to the disk, padding and file headers included. */
-  writtenBytes = 0
 
   private constructor(options: JournalOptions) {
     this.#options = options
@@ -148,7 +146,6 @@ export class Journal {
     const crc = kernel.crc32c(EGRESS, 20)
     header.writeUInt32BE(crc, 20)
     await file.handle.write([header], 0)
-    this.writtenBytes += SECTOR_BYTES
     file.generation = generation
     this.#generation = generation
     this.#current = file
@@ -225,7 +222,6 @@ export class Journal {
     this.#position += size
     this.#previousCrc = crc
     this.#sequence++
-    this.writtenBytes += size
   }
 
   /** Makes one more file of zeros, on disk with its name; undefined when there are `limit`. */

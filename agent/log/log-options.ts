@@ -8,6 +8,7 @@ import type { Logger, Metrics } from '../base/telemetry.ts'
 import type { DiskLimits } from './disk-budget.ts'
 import { type FileSystem, nodeFileSystem } from './file-system.ts'
 import { FRAME_PAYLOAD_BYTES_MAX } from './journal.ts'
+import { MeteredFileSystem } from './metered-file-system.ts'
 import type { LockOptions } from './store-lock.ts'
 
 export interface LogOptions {
@@ -50,11 +51,12 @@ const LOG_DEFAULTS = {
 } as const
 
 export type CompleteLogOptions = Required<Omit<LogOptions, 'kernel' | 'gateway' | 'fs'>> & {
-  fs: FileSystem
+  fs: MeteredFileSystem
 }
 
 export function completeOptions(options: LogOptions): CompleteLogOptions {
-  return { ...LOG_DEFAULTS, fs: nodeFileSystem, randomSalt, ...definedOf(options) }
+  const fs = new MeteredFileSystem(options.fs ?? nodeFileSystem)
+  return { ...LOG_DEFAULTS, randomSalt, ...definedOf(options), fs }
 }
 
 function randomSalt(): number {

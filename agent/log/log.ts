@@ -16,6 +16,7 @@ import { Committer, OPEN_BYTES_MAX } from './committer.ts'
 import { Journal } from './journal.ts'
 import { registerLogMetrics } from './log-metrics.ts'
 import { type CompleteLogOptions, completeOptions, type LogOptions } from './log-options.ts'
+import type { MeteredFileSystem } from './metered-file-system.ts'
 import { OpenFiles } from './open-files.ts'
 import type { PartitionContext } from './partition-log.ts'
 import { recover } from './recovery.ts'
@@ -129,11 +130,9 @@ export class Log {
     return this.#room.budget.budgetBytes
   }
 
-  /** Bytes handed to the file system since the start: journal, segments, indexes, checkpoints. */
-  get writtenBytes(): number {
-    let bytes = (this.#journal?.writtenBytes ?? 0) + (this.#checkpointer?.writtenBytes ?? 0)
-    for (const partition of this.#topics.partitions()) bytes += partition.segments.writtenBytes
-    return bytes
+  /** What was handed to the disk since the start. */
+  get meter(): MeteredFileSystem {
+    return this.#options.fs
   }
 
   get payloadBytes(): number {
@@ -265,7 +264,7 @@ export class Log {
     for (const partition of this.#topics.partitions()) {
       await partition.segments.removeBelow(partition.logStartOffset)
     }
-    await this.#room.budget.start(() => journal.writtenBytes)
+    await this.#room.budget.start(() => this.meter.writtenBytes)
     this.#retainer.start()
     const took = Math.round(clock.monotonic() - started)
     logger.debug('store recovered', { frames: recovered.frames, ms: took })

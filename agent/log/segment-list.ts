@@ -29,7 +29,6 @@ export class SegmentList {
   #damaged: Segment | undefined
   #appending: Promise<unknown> = Promise.resolve()
   #isRemoved = false
-  writtenBytes = 0
 
   constructor(context: SegmentListContext, directory: string) {
     this.#context = context
@@ -110,7 +109,6 @@ export class SegmentList {
       throw error
     }
     this.#arrivals.set(active, place.arrival)
-    this.writtenBytes += batch.length
   }
 
   /** Whole batches from the one that holds `offset`; undefined when retention took it. */

@@ -55,6 +55,7 @@ function parts(overrides: Partial<StatusParts> = {}): StatusParts {
       budgetBytes: 5000,
       writtenBytesTotal: 3,
       payloadBytesTotal: 4,
+      fsyncsTotal: 5,
       recordsLostTotal: 0,
     }),
     topics: () => [],
@@ -106,6 +107,8 @@ test('the JSON has the fields that monitoring depends on', () => {
   assert.is(status.disk.budgetBytes, 5000)
   assert.is(status.disk.writtenBytesTotal, 3)
   assert.is(status.disk.payloadBytesTotal, 4)
+  assert.is(status.disk.fsyncsTotal, 5)
+  assert.is(status.disk.fsyncsPerMinute, 0)
   assert.is(status.disk.recordsLostTotal, 0)
   assert.equal(status.topics[0].partitions[0], {
     partition: 0,

@@ -51,8 +51,10 @@ const STATUS: Status = {
     budgetBytes: 14 * GIB,
     writtenBytesTotal: 51,
     payloadBytesTotal: 10,
+    fsyncsTotal: 3,
     recordsLostTotal: 0,
     fullInSeconds: 61 * 86_400,
+    fsyncsPerMinute: 84.4,
   },
   topics: [
     {
@@ -104,7 +106,7 @@ test('the layout is the documented one, to the character', () => {
     `\
 plant-7  0.1.0  up 3d 04h   DEGRADED: 1 partition frozen            lineage 7f3a  clock ok
 mqtt     41 clients   212 msg/s (QoS 0 18 %)   ack p99 6 ms   waiting 0   unrouted 42 (last sensor/a/temp)
-disk     1.2 of 14.0 GiB (9 %), full in ~61 d at this rate   flash 5.1 B written per payload B   lost 0
+disk     1.2 of 14.0 GiB (9 %), full in ~61 d at this rate   flash 5.1 B written per payload B   lost 0   syncs 84/min
 upstream kafka.example.com:9092 connected 2h   lag 128 records / 0.4 s   sending 208/s
 TOPIC                P  START   END      CLOUD    LAG  STATE
 plant-7.sensors      0  12,000  840,112  839,984  128  streaming
@@ -136,6 +138,7 @@ test('an agent that has nothing yet has nothing odd in its status', () => {
       writtenBytesTotal: 8192,
       payloadBytesTotal: 0,
       fullInSeconds: null,
+      fsyncsPerMinute: 0,
     },
     topics: [{ topic: 'local', replicated: false, partitions: [partition([0, 5, 0], 'idle')] }],
     upstream: { ...STATUS.upstream, state: 'off', bootstrapServers: [] },
@@ -146,7 +149,7 @@ test('an agent that has nothing yet has nothing odd in its status', () => {
     `\
 (no gateway)  0.1.0  up 3s   OK                                      lineage 7f3a  clock unknown
 mqtt     0 clients   0 msg/s (QoS 0 0 %)   ack p99 0 s   waiting 0   unrouted 0
-disk     0.0 of 14.0 GiB (0 %)   flash 0 B written per payload B   lost 0
+disk     0.0 of 14.0 GiB (0 %)   flash 0 B written per payload B   lost 0   syncs 0/min
 upstream none
 TOPIC                P  START  END  CLOUD  LAG  STATE
 local                0  0      5    -      -    local`,

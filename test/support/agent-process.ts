@@ -42,6 +42,8 @@ export interface AgentStatus {
     budgetBytes: number
     writtenBytesTotal: number
     payloadBytesTotal: number
+    fsyncsTotal: number
+    fsyncsPerMinute: number
     recordsLostTotal: number
   }
   topics: { topic: string; replicated: boolean; partitions: AgentPartition[] }[]
