@@ -9,12 +9,13 @@
 //   written belongs to the next one, with its state.
 // - A commit larger than a frame takes several; recovery applies all of them or none.
 // - When the journal fails even in a fresh file, nothing is acked any more: `failure` stays set.
+// - A listener that throws is a bug, and ends the process: it says nothing about the journal.
 
 import { SCRATCH } from '../../wasm/assembly/limits.ts'
 import type { Kernel } from '../../wasm/kernel.ts'
 import { assert } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
-import { AgentError } from '../base/errors.ts'
+import { AgentError, codeOf } from '../base/errors.ts'
 import type { Histogram } from '../base/telemetry.ts'
 import type { Journal } from './journal.ts'
 import {
@@ -133,7 +134,13 @@ export class Committer {
     if (this.#running || this.#journal === undefined || this.failure !== undefined) return
     this.#running = true
     this.#options.clock.soon(() => {
-      this.#run().catch((error) => this.#fail(error))
+      this.#run().catch((error) => {
+        // Faults of the disk have a code. Anything else is a bug, which must not look like one.
+        if (codeOf(error) !== '') return this.#fail(error)
+        this.#options.clock.soon(() => {
+          throw error
+        })
+      })
     })
   }
 
@@ -213,12 +220,22 @@ export class Committer {
     const { generation } = journal
     const frames = this.#encode(state, partitions)
     await this.#write(journal, frames, time)
-    for (const partition of partitions) partition.markDurable(time)
-    this.durableCommit = number
-    this.#options.committed(partitions)
-    for (const listener of this.#listeners) listener(number)
-    this.#settle(number)
+    this.#announce(number, partitions, time)
     if (journal.generation !== generation) this.#options.abandoned()
+  }
+
+  /** A commit is on the disk: what follows from it cannot undo that, so it must not throw. */
+  #announce(number: number, partitions: readonly PartitionLog[], time: number): void {
+    try {
+      for (const partition of partitions) partition.markDurable(time)
+      this.durableCommit = number
+      this.#options.committed(partitions)
+      for (const listener of this.#listeners) listener(number)
+    } catch (cause) {
+      const message = `broken invariant: what follows a commit never throws (${String(cause)})`
+      throw new Error(message, { cause })
+    }
+    this.#settle(number)
   }
 
   /** Puts all entries behind each other in the scratch window; the frames when it takes several. */

@@ -4,7 +4,8 @@
 // commit that something else causes. The whole map is in every checkpoint, and later journal
 // entries overwrite it: last write wins, so replaying is idempotent.
 //
-// Keys are '/'-separated printable ASCII, owned by prefix: topic/ start/ repl/ qos2/ pid/ store/
+// Keys are '/'-separated printable ASCII; FORMAT.md says what stands under each. They are
+// owned by prefix: store/ topic/ start/ deleted/ hollow/ lost/ repl/ qos2/ session/ pid/
 
 import { assert } from '../base/assert.ts'
 

@@ -21,6 +21,9 @@ import {
   type TopicSettings,
 } from './topic.ts'
 
+/** State of one log id, whoever it belongs to: it goes with its partition. */
+const PREFIXES_OF_A_LOG = ['start/', 'repl/', 'repl/sent/', 'hollow/', 'lost/'] as const
+
 export class TopicSet {
   readonly #context: PartitionContext
   readonly #state: StateStore
@@ -88,8 +91,7 @@ export class TopicSet {
     this.#state.delete(`topic/${name}`)
     for (const partition of topic.partitions) {
       partition.isDeleted = true
-      this.#state.delete(`start/${partition.logId}`)
-      this.#state.delete(`repl/${partition.logId}`)
+      for (const prefix of PREFIXES_OF_A_LOG) this.#state.delete(`${prefix}${partition.logId}`)
       this.#state.put(`deleted/${partition.name}`, Buffer.alloc(0))
     }
     // Until then the topic may come back: a checkpoint must seal and sync what it has.
