@@ -37,10 +37,13 @@ export interface PartitionContext extends TailContext, SegmentListContext {
   /** Where the partitions' directories are. */
   directory: string
   committer: Committer
-  /** True while the disk budget leaves no room. */
+  /** Nothing is taken, whatever the partition. */
   isBlocked: () => boolean
-  /** An append was refused: seal something if it is the arena, and tell when there is room. */
-  refused: (reason: 'arena' | 'busy') => void
+  /**
+   * An append was refused: seal something if it is the arena, and tell when there is room; `disk`:
+   * the partition is full, which `fullSince` says.
+   */
+  refused: (reason: 'arena' | 'busy' | 'disk') => void
   /** A frozen tail may be ready to seal. */
   sealable: (partition: PartitionLog) => void
 }
@@ -75,6 +78,8 @@ export class PartitionLog {
   replicatedOffset = 0
   /** The first offset that may be given up on a full disk: what is below may be upstream already. */
   pinnedOffset = 0
+  /** No room on the disk for this one since then (monotonic); undefined: there is. */
+  fullSince: number | undefined
   /** Has bytes that are in no commit yet; the committer's mark. */
   dirty = false
   /** End of what the commit in flight holds; the committer's mark. */
@@ -147,10 +152,7 @@ export class PartitionLog {
     const { committer } = this.#context
     const payload = Math.max(keyLength, 0) + Math.max(valueLength, 0)
     const bound = payload + headersLength + RECORD_OVERHEAD_BYTES
-    if (this.isDeleted || !committer.hasRoomFor(bound) || this.#context.isBlocked()) {
-      this.#context.refused('busy')
-      return -1
-    }
+    if (this.#isRefused(bound)) return -1
     if (bound > SLOT_RECORD_BYTES_MAX) {
       const fields = { key, keyLength, value, valueLength, headers, headersLength, headersCount }
       return this.appendBatch(batchOfLargeRecord(this.#context.kernel, timestamp, fields))
@@ -212,7 +214,7 @@ export class PartitionLog {
    * Together at most what one tail holds.
    */
   appendRecords(records: readonly HeapRecord[]): number {
-    const { committer, arena } = this.#context
+    const { arena } = this.#context
     let bound = 0
     let largeBytes = 0
     for (const { key, value, headers } of records) {
@@ -222,12 +224,7 @@ export class PartitionLog {
       bound += bytes
       if (bytes > SLOT_RECORD_BYTES_MAX) largeBytes += bytes + BATCH_HEADER_BYTES
     }
-    const isFull =
-      this.isDeleted || this.#context.batchTailBytes + largeBytes > BATCH_TAIL_BYTES_MAX
-    if (isFull || !committer.hasRoomFor(bound) || this.#context.isBlocked()) {
-      this.#context.refused('busy')
-      return -1
-    }
+    if (this.#isRefused(bound, largeBytes)) return -1
     // One free block for each tail that could be started on the way.
     if (arena.freeBlocks < 1 + Math.ceil(bound / (SLOT_RECORD_BYTES_MAX / 2))) {
       this.#context.refused('arena')
@@ -248,21 +245,23 @@ export class PartitionLog {
       const message = `a batch of ${batch.length} bytes; at most ${BATCH_BYTES_MAX}`
       throw new AgentError('INPUT_BATCH', message)
     }
-    const isFull = this.#context.batchTailBytes + batch.length > BATCH_TAIL_BYTES_MAX
-    if (
-      isFull ||
-      this.isDeleted ||
-      this.#context.isBlocked() ||
-      !committer.hasRoomFor(batch.length)
-    ) {
-      this.#context.refused('busy')
-      return -1
-    }
+    if (this.#isRefused(batch.length, batch.length)) return -1
     const tail = this.#tails.pushBatch(batch, this.leaderEpoch)
     committer.appended(this, batch.length)
     this.recordsTotal += tail.count
     this.payloadBytesTotal += batch.length - BATCH_HEADER_BYTES
     return tail.baseOffset
+  }
+
+  /** True, and whoever is concerned knows, when so much cannot be taken now. */
+  #isRefused(bytes: number, batchBytes = 0): boolean {
+    const { committer, batchTailBytes, isBlocked, refused } = this.#context
+    const isFull = this.fullSince !== undefined
+    const isLong = batchBytes > 0 && batchTailBytes + batchBytes > BATCH_TAIL_BYTES_MAX
+    const isBusy = this.isDeleted || isBlocked() || !committer.hasRoomFor(bytes)
+    if (!isFull && !isBusy && !isLong) return false
+    refused(isFull ? 'disk' : 'busy')
+    return true
   }
 
   /** The durable mark of the commit that has just ended. */

@@ -59,7 +59,9 @@ export class Room {
   }
 
   /** An append was refused. */
-  refused(reason: 'arena' | 'busy'): void {
+  refused(reason: 'arena' | 'busy' | 'disk'): void {
+    // Who waits for the disk is told when that changes, not after every commit.
+    if (reason === 'disk') return
     this.#someoneRefused = true
     if (reason === 'arena') this.#relieve()
   }
