@@ -24,6 +24,7 @@ import { Log } from './log/log.ts'
 import { Replicator } from './replication/replicator.ts'
 import { statusParts } from './status-parts.ts'
 import { storeFault } from './store-fault.ts'
+import { systemSynchronized } from './system-clock.ts'
 import { YoungHeap } from './young-heap.ts'
 
 export interface AgentDeps {
@@ -112,6 +113,7 @@ function openLog(config: Config, { logger, metrics, clock }: AgentDeps): Promise
     segmentBytes: storage.segmentBytes,
     commitIntervalMs: storage.commitInterval,
     healWindowMs: storage.healWindow,
+    systemSynchronized,
     disk: {
       budgetBytes: 'bytes' in budget ? budget.bytes : undefined,
       budgetShare: 'bytes' in budget ? undefined : budget.percent / 100,

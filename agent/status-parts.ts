@@ -1,6 +1,5 @@
 // What a running agent tells of itself, gathered from its parts for `/status` and `/readyz`.
 
-import { existsSync } from 'node:fs'
 import type { StatusParts, TopicStatus, UpstreamPart } from './admin/status.ts'
 import type { Config } from './config/schema.ts'
 import type { MqttListener } from './ingest/mqtt-listener.ts'
@@ -9,6 +8,7 @@ import type { Log } from './log/log.ts'
 import type { PartitionLog } from './log/partition-log.ts'
 import type { Topic } from './log/topic.ts'
 import type { Replicator } from './replication/replicator.ts'
+import { systemSynchronized } from './system-clock.ts'
 
 export interface AgentParts {
   config: Config
@@ -59,7 +59,7 @@ export function statusParts({
     topicRecords: () => [...log.topics()].map(topicRecords),
     upstream: () => replicator?.status() ?? NO_UPSTREAM,
     groups: () => [],
-    clockSynchronized,
+    clockSynchronized: () => log.time.isSynchronized && systemSynchronized() !== false,
     ready: () => {
       const reasons = mqtt.deaf.map((address) => `${address} does not listen`)
       if (kafka.deafCount > 0) reasons.push('kafka.listeners: not all of them listen')
@@ -104,10 +104,4 @@ function partitionStatus(
     replication: found?.state ?? 'idle',
     reason: found?.reason ?? null,
   }
-}
-
-/** systemd-timesyncd leaves a file behind; undefined where nothing of it runs. */
-function clockSynchronized(): boolean | undefined {
-  if (existsSync('/run/systemd/timesync/synchronized')) return true
-  return existsSync('/run/systemd/timesync') ? false : undefined
 }

@@ -44,8 +44,8 @@ export function registerStatusMetrics(metrics: Metrics, parts: StatusParts): voi
     () => parts.upstream().lagRecords,
   )
   single('upstream_lag_seconds', 'Age of the oldest of them.', () => parts.upstream().lagSeconds)
-  single('clock_synchronized', '1 when the system says that its clock is.', () =>
-    Number(parts.clockSynchronized() ?? false),
+  single('clock_synchronized', '1 unless the log or the system doubts the clock.', () =>
+    Number(parts.clockSynchronized()),
   )
 }
 

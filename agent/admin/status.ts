@@ -96,8 +96,8 @@ export interface StatusParts {
   readonly topicRecords: () => Iterable<readonly [topic: string, records: number]>
   readonly upstream: () => UpstreamPart
   readonly groups: () => readonly GroupStatus[]
-  /** Undefined where the system does not say. */
-  readonly clockSynchronized: () => boolean | undefined
+  /** The log believes the wall clock, and the system does not say that it is wrong. */
+  readonly clockSynchronized: () => boolean
   readonly ready: () => Readiness
 }
 
@@ -114,7 +114,7 @@ export interface Status {
   readonly uptimeSeconds: number
   /** Empty when all is well; else what is not, as short phrases. */
   readonly degraded: readonly string[]
-  readonly clockSynchronized: boolean | null
+  readonly clockSynchronized: boolean
   readonly mqtt: MqttPart & { readonly messagesTotal: number; readonly messagesPerSecond: number }
   /** `fullInSeconds`: at the growth of the last minutes; null when it does not grow. */
   readonly disk: DiskPart & {
@@ -180,7 +180,7 @@ export class StatusReporter {
       version: parts.version,
       uptimeSeconds: (now - this.#start) / 1000,
       degraded: degraded(parts.ready(), topics, disk),
-      clockSynchronized: parts.clockSynchronized() ?? null,
+      clockSynchronized: parts.clockSynchronized(),
       mqtt: {
         ...mqtt,
         messagesTotal,

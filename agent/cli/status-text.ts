@@ -29,8 +29,7 @@ export function statusText(status: Status): string {
 function summaryLine(status: Status): string {
   const { gateway, version, uptimeSeconds, degraded, lineage, clockSynchronized } = status
   const verdict = degraded.length === 0 ? 'OK' : `DEGRADED: ${degraded.join(', ')}`
-  const clock =
-    clockSynchronized === null ? 'unknown' : clockSynchronized ? 'ok' : 'NOT SYNCHRONIZED'
+  const clock = clockSynchronized ? 'ok' : 'unsynced'
   const head = `${gateway ?? '(no gateway)'}  ${version}  up ${formatAge(uptimeSeconds)}   `
   const column = verdict.length < VERDICT_WIDTH ? verdict.padEnd(VERDICT_WIDTH) : `${verdict}  `
   return `${head}${column}lineage ${lineage.slice(0, 4)}  clock ${clock}`

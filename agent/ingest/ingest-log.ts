@@ -33,6 +33,8 @@ export interface IngestState {
 export interface IngestLog {
   readonly kernel: { readonly u8: Uint8Array; readonly buffer: Buffer }
   readonly state: IngestState
+  /** Where arrivals come from. */
+  readonly time: { now(): number; readonly isSynchronized: boolean }
   topics(): Iterable<IngestTopic>
   topic(name: string): IngestTopic | undefined
   ensureTopic(name: string, settings: TopicSettings): IngestTopic

@@ -9,7 +9,6 @@
 //   counted, named in the log once per prefix, and acknowledged.
 
 import { assert } from '../base/assert.ts'
-import type { Clock } from '../base/clock.ts'
 import type { Counter, Logger, Metrics } from '../base/telemetry.ts'
 import type { TopicSettings } from '../log/topic.ts'
 import { partitionFor } from '../record/murmur2.ts'
@@ -35,11 +34,12 @@ export const NO_ROOM = -1
 export const REFUSED = -2
 
 const RETAIN_HEADER = encodeHeader('mqtt.retain', Buffer.from('true'))
+/** First of all headers while the time of arrival may be wrong. */
+const UNSYNCED_HEADER = encodeHeader('clock', Buffer.from('unsynced'))
 const NO_HEADERS = Buffer.alloc(0)
 
 export interface IngestOptions {
   log: IngestLog
-  clock: Clock
   logger: Logger
   metrics: Metrics
   gateway: string
@@ -78,6 +78,9 @@ export class Ingest {
   readonly #destinations: Destinations
   readonly #deadLetters: Counter
   #arrival = 0
+  /** What every record of the chunk gets beside its own headers. */
+  #clockHeaders: Buffer = NO_HEADERS
+  #clockHeadersCount = 0
   #isOpen = false
 
   /** Throws AgentError INPUT_CONFIG when the routes make no sense. */
@@ -100,7 +103,10 @@ export class Ingest {
     assert(!this.#isOpen, 'one chunk is handled at a time')
     this.#isOpen = true
     this.#staging.reset()
-    this.#arrival = this.#options.clock.now()
+    const { time } = this.#log
+    this.#arrival = time.now()
+    this.#clockHeaders = time.isSynchronized ? NO_HEADERS : UNSYNCED_HEADER
+    this.#clockHeadersCount = time.isSynchronized ? 0 : 1
   }
 
   endChunk(): void {
@@ -137,8 +143,8 @@ export class Ingest {
       payloadAt,
       payloadLength,
       entry.headersAt,
-      retain ? entry.headers.length : entry.headersLength,
-      retain ? entry.headersCount + 1 : entry.headersCount,
+      this.#clockHeaders.length + (retain ? entry.headers.length : entry.headersLength),
+      this.#clockHeadersCount + (retain ? entry.headersCount + 1 : entry.headersCount),
     )
     if (offset < 0) return NO_ROOM
     if (entry.kind === 'unrouted') this.#countUnrouted(entry.mqttTopic, true)
@@ -251,12 +257,14 @@ export class Ingest {
       if (!entry.isStatic) return true
     }
     const key = entry.key ?? NO_HEADERS
-    if (!this.#staging.reserve(key.length + entry.headers.length)) {
+    const headersLength = this.#clockHeaders.length + entry.headers.length
+    if (!this.#staging.reserve(key.length + headersLength)) {
       this.fault = 'a topic name too long for its route'
       return false
     }
     entry.keyAt = this.#staging.put(key)
-    entry.headersAt = this.#staging.put(entry.headers)
+    entry.headersAt = this.#staging.put(this.#clockHeaders)
+    this.#staging.put(entry.headers)
     entry.epoch = this.#staging.epoch
     return true
   }
@@ -333,16 +341,16 @@ export class Ingest {
     headers: readonly Buffer[],
   ): number {
     const staging = this.#staging
-    let headersLength = 0
+    let headersLength = this.#clockHeaders.length
     for (const header of headers) headersLength += header.length
     const valueLength = valueAt === undefined ? value.length : 0
     if (!staging.reserve((key?.length ?? 0) + headersLength + valueLength)) return REFUSED
     const keyAt = staging.put(key ?? NO_HEADERS)
     const at = valueAt ?? staging.put(value)
-    const headersAt = staging.put(NO_HEADERS)
+    const headersAt = staging.put(this.#clockHeaders)
     for (const header of headers) staging.put(header)
     const keyLength = key === null ? -1 : key.length
-    const count = headers.length
+    const count = this.#clockHeadersCount + headers.length
     const { length } = value
     const offset = partition.append(
       timestamp,

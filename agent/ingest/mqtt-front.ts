@@ -40,6 +40,7 @@ const BAD_CREDENTIALS = 4
 const NOT_AUTHORIZED = 5
 
 export interface MqttFrontOptions extends IngestOptions {
+  clock: Clock
   /** Undefined: names and passwords are not looked at. */
   users: Users | undefined
   /** Undefined: on loopback listeners only. */

@@ -34,6 +34,8 @@ export interface LogOptions {
   openFilesMax?: number
   randomSalt?: () => number
   lock?: LockOptions
+  /** What the system says of its clock; undefined: nothing. */
+  systemSynchronized?: () => boolean | undefined
 }
 
 const LOG_DEFAULTS = {
@@ -47,6 +49,7 @@ const LOG_DEFAULTS = {
   healWindowMs: 24 * 3600 * 1000,
   openFilesMax: 128,
   lock: {},
+  systemSynchronized: () => undefined,
   disk: { budgetBytes: undefined, budgetShare: undefined, keepFreeBytes: 0 },
 } as const
 

@@ -16,6 +16,7 @@ import { Committer, OPEN_BYTES_MAX } from './committer.ts'
 import { Journal } from './journal.ts'
 import { registerLogMetrics } from './log-metrics.ts'
 import { type CompleteLogOptions, completeOptions, type LogOptions } from './log-options.ts'
+import { LogTime } from './log-time.ts'
 import type { MeteredFileSystem } from './metered-file-system.ts'
 import { OpenFiles } from './open-files.ts'
 import type { PartitionContext } from './partition-log.ts'
@@ -40,6 +41,8 @@ export class Log {
   readonly kernel: Kernel
   readonly codecs: Codecs
   readonly state: StateStore
+  /** The clock that arrivals come from. */
+  readonly time: LogTime
   readonly #options: CompleteLogOptions
   readonly #arena: Arena
   readonly #committer: Committer
@@ -57,7 +60,9 @@ export class Log {
   lineage = ''
 
   private constructor(options: LogOptions) {
-    this.#options = completeOptions(options)
+    const complete = completeOptions(options)
+    this.time = new LogTime(complete)
+    this.#options = { ...complete, clock: this.time }
     const { clock, logger, metrics, fs, directory, arenaBytes } = this.#options
     this.kernel = options.kernel ?? new Kernel()
     this.codecs = new Codecs(this.kernel)
@@ -86,7 +91,7 @@ export class Log {
     this.#retainer = new Retainer({
       topics: this.#topics,
       committer: this.#committer,
-      clock,
+      time: this.time,
       logger,
       healWindowMs: this.#options.healWindowMs,
     })
@@ -243,8 +248,10 @@ export class Log {
       state: this.state,
       topicRestored: (name, checkpoint) => this.#topicRestored(name, checkpoint),
       partition: (logId) => this.#topics.byLogId(logId),
+      timeSeen: (time) => this.time.restored(time),
       relieve: () => this.#relieveAll(),
     })
+    this.time.opened()
     this.#topics.finishRecovery()
     this.#checkGateway(gateway)
     const { frameBytesMax } = this.#options

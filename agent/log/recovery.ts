@@ -47,6 +47,8 @@ export interface RecoveryTarget {
   /** A `topic/` entry was restored or removed. */
   topicRestored: (name: string, checkpoint: Checkpoint | undefined) => Promise<void>
   partition: (logId: number) => PartitionLog | undefined
+  /** Something in the store is from that time. */
+  timeSeen: (time: number) => void
   /** Seals tails when the arena gets short. */
   relieve: () => Promise<void>
 }
@@ -62,6 +64,7 @@ export interface Recovered {
 export async function recover(target: RecoveryTarget): Promise<Recovered> {
   const { state } = target
   const checkpoint = await loadCheckpoint(target)
+  if (checkpoint !== undefined) target.timeSeen(checkpoint.time)
   for (const [key, value] of checkpoint?.state ?? []) state.restore(key, value)
   for (const [key] of checkpoint?.state ?? []) {
     if (key.startsWith('topic/')) await target.topicRestored(key.slice(6), checkpoint)
@@ -210,6 +213,7 @@ class Replay {
       }
       this.#commit.add(frame.sequence, entries)
       this.frames++
+      this.#target.timeSeen(frame.time)
       lastFrame = [frame.position, frame.position + frame.size]
       if (frame.more) continue
       await this.#apply(frame.time)

@@ -1,8 +1,9 @@
 // Deletes what retention allows, every half minute; which segments those are is said in retention.ts.
 
-import type { Clock, Timer } from '../base/clock.ts'
+import type { Timer } from '../base/clock.ts'
 import type { Logger } from '../base/telemetry.ts'
 import type { Committer } from './committer.ts'
+import type { LogTime } from './log-time.ts'
 import type { TopicSet } from './topic-set.ts'
 
 const RETENTION_EVERY_MS = 30_000
@@ -10,27 +11,24 @@ const RETENTION_EVERY_MS = 30_000
 export interface RetainerOptions {
   topics: TopicSet
   committer: Committer
-  clock: Clock
+  time: LogTime
   logger: Logger
   healWindowMs: number
 }
 
 export class Retainer {
   readonly #options: RetainerOptions
-  readonly #openedAt: { wall: number; monotonic: number }
   #timer: Timer | undefined
   #isClosed = false
 
   constructor(options: RetainerOptions) {
-    const { clock } = options
     this.#options = options
-    this.#openedAt = { wall: clock.now(), monotonic: clock.monotonic() }
   }
 
   start(): void {
     if (this.#isClosed) return
-    const { clock, logger } = this.#options
-    this.#timer = clock.after(RETENTION_EVERY_MS, () => {
+    const { time, logger } = this.#options
+    this.#timer = time.after(RETENTION_EVERY_MS, () => {
       this.retain()
         .catch((error) => logger.warn('retention failed', { error: String(error) }))
         .finally(() => this.start())
@@ -39,11 +37,12 @@ export class Retainer {
 
   /** The log start is durable before anything is deleted. */
   async retain(): Promise<void> {
-    const { topics, committer, clock, healWindowMs } = this.#options
-    // A wall clock that jumps while we run makes nothing old.
-    const now = this.#openedAt.wall + clock.monotonic() - this.#openedAt.monotonic
+    const { topics, committer, time, healWindowMs } = this.#options
+    const now = time.steadyNow()
     for (const topic of topics.all()) {
-      const { retentionMs, retentionBytes, replicated } = topic.settings
+      const { retentionBytes, replicated } = topic.settings
+      // How old anything is can only be said by a clock that is right.
+      const retentionMs = time.isSynchronized ? topic.settings.retentionMs : undefined
       for (const partition of topic.partitions) {
         const limits = { retentionMs, retentionBytes, healWindowMs, now }
         const replicatedOffset = replicated ? partition.replicatedOffset : undefined

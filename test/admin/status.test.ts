@@ -70,7 +70,7 @@ function parts(overrides: Partial<StatusParts> = {}): StatusParts {
       recordsTotal: 0,
     }),
     groups: () => [],
-    clockSynchronized: () => undefined,
+    clockSynchronized: () => true,
     ready: () => ({ ok: true, reasons: [] }),
     ...overrides,
   }

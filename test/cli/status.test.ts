@@ -121,7 +121,7 @@ test('an agent that has nothing yet has nothing odd in its status', () => {
     gateway: null,
     uptimeSeconds: 3.2,
     degraded: [],
-    clockSynchronized: null,
+    clockSynchronized: false,
     mqtt: {
       ...STATUS.mqtt,
       clients: 0,
@@ -147,7 +147,7 @@ test('an agent that has nothing yet has nothing odd in its status', () => {
   assert.is(
     statusText(fresh),
     `\
-(no gateway)  0.1.0  up 3s   OK                                      lineage 7f3a  clock unknown
+(no gateway)  0.1.0  up 3s   OK                                      lineage 7f3a  clock unsynced
 mqtt     0 clients   0 msg/s (QoS 0 0 %)   ack p99 0 s   waiting 0   unrouted 0
 disk     0.0 of 14.0 GiB (0 %)   flash 0 B written per payload B   lost 0   syncs 0/min
 upstream none

@@ -18,12 +18,12 @@ const source = { number: 1, clientId: 'c1', username: 'u1' }
 function setUp(routes: RouteOptions[], options: Partial<IngestOptions> = {}) {
   const log = new FakeLog()
   const clock = new VirtualClock()
+  log.time.now = () => clock.now()
   const metrics = new Metrics()
   const lines: string[] = []
   const write = (line: string) => void lines.push(line)
   const ingest = new Ingest({
     log,
-    clock,
     metrics,
     logger: new Logger({ level: 'info', format: 'text', write, now: () => 0 }),
     gateway: 'gw',
@@ -157,6 +157,39 @@ test('event time: taken, bad, missing, out of the window', () => {
     const [record] = log.records(`gw.${kind}`)
     assert.is(record!.timestamp, timestamp, kind)
     assert.equal(record!.headers, { 'mqtt.topic': kind, ...headers }, kind)
+  }
+})
+
+test('while the clock is not synchronized every record says so, whatever way it takes', () => {
+  const { log, send } = setUp(
+    [
+      { mqttTopic: 'static/{a}', topic: 'static' },
+      { mqttTopic: 'payload/{a}', topic: 'payload', key: '{payload.id}' },
+      { mqttTopic: 'refused/{a}', topic: 'refused', partition: '{payload.p}' },
+    ],
+    { unrouted: 'rest' },
+  )
+  const sendAll = () => {
+    for (const topic of ['static/a', 'payload/a', 'refused/a', 'other']) {
+      send(topic, { id: 'k' })
+      send(topic, { id: 'k' }, true)
+    }
+  }
+  const topics = ['gw.static', 'gw.payload', 'gw.dead-letter', 'gw.rest']
+  log.time.isSynchronized = false
+  sendAll()
+  for (const topic of topics) {
+    const records = log.records(topic)
+    assert.is(records.length, 2, topic)
+    for (const { headers } of records) assert.is(headers.clock, 'unsynced', topic)
+    assert.is(records[1]!.headers['mqtt.retain'], 'true')
+    assert.ok(records.every(({ headers }) => headers['mqtt.topic'] !== undefined))
+  }
+  log.time.isSynchronized = true
+  sendAll()
+  for (const topic of topics) {
+    const headers = log.records(topic).map(({ headers }) => headers.clock)
+    assert.equal(headers, ['unsynced', 'unsynced', undefined, undefined], topic)
   }
 })
 

@@ -139,6 +139,7 @@ export class FakeLog implements IngestLog {
   #waiters: { commit: number; resolve: () => void; reject: (error: Error) => void }[] = []
   #isScheduled = false
   #isStalled = false
+  time = { now: () => Date.UTC(2026, 0, 1), isSynchronized: true }
   auto = true
   full = false
   openCommit = 1
@@ -234,6 +235,7 @@ export class FakeLog implements IngestLog {
   /** What a restart finds: this log is dead from now on. */
   crash(): FakeLog {
     const after = new FakeLog()
+    after.time = this.time
     after.openCommit = this.durableCommit + 1
     after.durableCommit = this.durableCommit
     for (const topic of this.#topics.values()) {

@@ -23,6 +23,7 @@ export async function openRig(
   options: Partial<MqttFrontOptions> & { log?: FakeLog; clock?: VirtualClock } = {},
 ): Promise<Rig> {
   const { log = new FakeLog(), clock = new VirtualClock() } = options
+  log.time.now = () => clock.now()
   const metrics = new Metrics()
   const lines: string[] = []
   const write = (line: string) => void lines.push(line)
