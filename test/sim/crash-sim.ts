@@ -1,7 +1,9 @@
-// npm run crash-sim -- [--seed N] [--seeds COUNT] [--steps M]: the log simulation from any seed.
+// npm run crash-sim -- [--seed N] [--seeds COUNT] [--steps M]: the log simulation from any seeds, on
+// all cores, and what happened in it.
 
+import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
-import { LogSimulation } from './log-simulation.ts'
+import { runSeeds, type SeedOutcome } from './seed-run.ts'
 
 const { values } = parseArgs({
   options: {
@@ -10,20 +12,37 @@ const { values } = parseArgs({
     steps: { type: 'string', default: '300' },
   },
 })
-const [first, count, steps] = [Number(values.seed), Number(values.seeds), Number(values.steps)]
+const [first, seeds, steps] = [Number(values.seed), Number(values.seeds), Number(values.steps)]
+const cores = Math.min(availableParallelism(), seeds)
 const totals = new Map<string, number>()
-for (let seed = first; seed < first + count; seed++) {
-  const simulation = new LogSimulation(seed)
-  try {
-    await simulation.run(steps)
-  } catch (error) {
-    console.error(`seed ${seed} failed at step ${simulation.counts.steps}`)
-    console.error(`again: npm run crash-sim -- --seed ${seed} --steps ${steps}`)
-    console.error(error)
-    process.exit(1)
-  }
-  for (const [name, value] of Object.entries(simulation.counts)) {
+const started = performance.now()
+let failed = 0
+
+function add({ seed, counts, found }: SeedOutcome): void {
+  for (const [name, value] of Object.entries(counts)) {
     totals.set(name, (totals.get(name) ?? 0) + value)
   }
+  if (found === undefined) return
+  failed++
+  console.error(`seed ${seed} failed at step ${counts.steps}`)
+  console.error(`again: npm run crash-sim -- --seed ${seed} --steps ${steps}`)
+  console.error(found)
 }
-console.log(`${count} seeds passed`, Object.fromEntries(totals))
+
+const ends = await Promise.all(
+  Array.from({ length: cores }, (_, core) => {
+    const mine = Math.ceil((seeds - core) / cores)
+    return runSeeds({ first: first + core, stride: cores, seeds: mine, steps }, add)
+  }),
+)
+for (const end of ends) {
+  if (end === undefined) continue
+  failed++
+  console.error(end)
+}
+const seconds = (performance.now() - started) / 1000
+const names = [...totals].sort(([a], [b]) => (a < b ? -1 : 1))
+for (const [name, value] of names) console.log(`${name.padEnd(24)} ${value.toLocaleString('en')}`)
+const perSecond = Math.round((totals.get('steps') ?? 0) / seconds).toLocaleString('en')
+console.log(`${failed === 0 ? `${seeds} seeds passed` : `${failed} failed`}, ${perSecond} steps/s`)
+process.exitCode = failed === 0 ? 0 : 1

@@ -1,13 +1,12 @@
-// What a simulation remembers of a partition, and the comparison of a log with it.
+// What a simulation remembers of its log, and what it says when the log says something else.
 
 import type { Log } from '../../agent/log/log.ts'
 import type { PartitionLog } from '../../agent/log/partition-log.ts'
-import { decodeRecords } from '../../agent/record/record-batch.ts'
-import { codecs } from '../support/batches.ts'
-import type { SeededRandom } from '../support/seeded-random.ts'
+import { OffsetSet } from './offset-set.ts'
 
 export interface ModelRecord {
   timestamp: number
+  key: string | null
   value: string
 }
 
@@ -18,6 +17,10 @@ export interface ModelPartition {
   start: number
   /** Its deletion was begun. */
   mayBeGone: boolean
+  /** Offsets that something which the simulation did may cost. */
+  mayBeLost: OffsetSet
+  /** Offsets that the log said are lost. */
+  lost: OffsetSet
 }
 
 export interface Target {
@@ -25,130 +28,136 @@ export interface Target {
   model: ModelPartition
 }
 
+/** An id that is held between the two halves of a handshake, put together with its record. */
+interface Held {
+  end: string
+  offset: number
+  isAcked: boolean
+  mayBeGone: boolean
+}
+
 /** By the topic's id: another topic of the same name is another one. */
 export function endKey(partition: PartitionLog): string {
   return `end/${partition.topic.id}/${partition.name}`
 }
 
-export function targetsOf(log: Log, models: ReadonlyMap<string, ModelPartition>): Target[] {
-  const found: Target[] = []
-  for (const topic of log.topics()) {
-    for (const partition of topic.partitions) {
-      const model = models.get(endKey(partition))
-      if (model === undefined) throw new Error(`${partition.name} was never created`)
-      found.push({ partition, model })
-    }
-  }
-  return found
-}
+export class LogModel {
+  readonly partitions = new Map<string, ModelPartition>()
+  readonly #held = new Map<string, Held>()
+  /** Numbers values that are put. */
+  puts = 0
+  /** The newest put while closing that was acked. */
+  putDurable = 0
+  /** Damage may have cost state: only records are judged until what is there has been learnt. */
+  isStateDoubtful = false
 
-/** After a start: everything that may be asked of a log that has just recovered. */
-export async function checkLog(
-  log: Log,
-  models: Map<string, ModelPartition>,
-  ackedPut: number,
-  random: SeededRandom,
-): Promise<void> {
-  const found = new Set<string>()
-  for (const { partition, model } of targetsOf(log, models)) {
-    found.add(endKey(partition))
-    const end = Number(log.state.get(endKey(partition))?.toString() ?? '0')
-    checkPartition(partition, model, end)
-    await checkRange(partition, model, partition.logStartOffset, end, random)
+  /** From now on it may be there. */
+  know(partition: PartitionLog): void {
+    const key = endKey(partition)
+    if (this.partitions.has(key)) return
+    this.partitions.set(key, {
+      records: [],
+      durable: 0,
+      start: 0,
+      mayBeGone: false,
+      mayBeLost: new OffsetSet(),
+      lost: new OffsetSet(),
+    })
   }
-  for (const [name, model] of models) {
-    if (found.has(name)) continue
-    if (model.durable > 0 && !model.mayBeGone) throw new Error(`${name} is gone`)
-    models.delete(name)
-  }
-  if (Number(log.state.get('closing')?.toString() ?? 0) < ackedPut) {
-    throw new Error(`acked state ${ackedPut} is gone`)
-  }
-  const many = [...log.state.entries('many/')].map(([, value]) => value.toString())
-  if (new Set(many).size > 1 || ![0, 60].includes(many.length)) {
-    throw new Error(`half a commit came back: ${many.length} entries, ${new Set(many).size} values`)
-  }
-}
 
-/** `end` is the state that was put with the last record. */
-function checkPartition(partition: PartitionLog, model: ModelPartition, end: number): void {
-  const { name, logEndOffset } = partition
-  if (logEndOffset < model.durable) {
-    throw new Error(`${name}: acked to ${model.durable}, recovered to ${logEndOffset}`)
-  }
-  if (logEndOffset > model.records.length) throw new Error(`${name}: invented records`)
-  if (partition.highWatermark !== logEndOffset) throw new Error(`${name}: not all is visible`)
-  if (end !== logEndOffset) throw new Error(`${name}: state ${end}, log ${logEndOffset}`)
-  model.records.length = logEndOffset
-  model.durable = logEndOffset
-  model.start = partition.logStartOffset
-  model.mayBeGone = false
-}
-
-export async function checkRange(
-  partition: PartitionLog,
-  model: ModelPartition,
-  from: number,
-  to: number,
-  random: SeededRandom,
-): Promise<void> {
-  let offset = from
-  while (offset < Math.min(to, partition.highWatermark)) {
-    const read = await partition.read(offset, 1 + random.below(4000))
-    if (read.kind !== 'batches') throw new Error(`${partition.name}@${offset}: ${read.kind}`)
-    if (read.nextOffset <= offset) throw new Error(`${partition.name}@${offset} does not go on`)
-    const last = checkBytes(partition, model, read.bytes, false)
-    if (last + 1 !== read.nextOffset) throw new Error(`${partition.name}: next ${read.nextOffset}`)
-    offset = read.nextOffset
-  }
-}
-
-/** The first record from a time on, whatever is sealed meanwhile. */
-export async function checkTime(
-  partition: PartitionLog,
-  model: ModelPartition,
-  time: number,
-): Promise<void> {
-  const { logStartOffset: from, highWatermark: to } = partition
-  const first = model.records.findIndex(({ timestamp }, at) => at >= from && timestamp >= time)
-  const found = await partition.offsetForTime(time)
-  if (partition.logStartOffset !== from || first < 0 || first >= to) return
-  if (found?.offset !== first) {
-    throw new Error(`${partition.name}: time ${time} at ${found?.offset}, not ${first}`)
-  }
-}
-
-/** Returns the last offset. A sealed batch says of its records exactly what is true. */
-export function checkBytes(
-  partition: PartitionLog,
-  model: ModelPartition,
-  bytes: Buffer,
-  isSealed: boolean,
-): number {
-  let last = -1
-  for (let at = 0; at < bytes.length; ) {
-    const batch = bytes.subarray(at, at + bytes.readInt32BE(at + 8) + 12)
-    if (codecs.crc32c(batch.subarray(21)) !== batch.readUInt32BE(17)) {
-      throw new Error(`${partition.name}: a batch with a wrong CRC was served`)
-    }
-    let newest = -1
-    for (const record of decodeRecords(batch, codecs)) {
-      const expected = model.records[record.offset]
-      const isSame =
-        expected?.value === record.value?.toString() && expected?.timestamp === record.timestamp
-      if (!isSame) {
-        throw new Error(
-          `${partition.name}@${record.offset}: ${record.value} instead of ${expected?.value}`,
-        )
+  targets(log: Log): Target[] {
+    const found: Target[] = []
+    for (const topic of log.topics()) {
+      for (const partition of topic.partitions) {
+        const model = this.partitions.get(endKey(partition))
+        if (model === undefined) throw new Error(`${partition.name} was never created`)
+        found.push({ partition, model })
       }
-      if (last >= 0 && record.offset !== last + 1) throw new Error(`${partition.name}: a gap`)
-      last = record.offset
-      newest = Math.max(newest, record.timestamp)
     }
-    if (isSealed && newest !== Number(batch.readBigInt64BE(35))) {
-      throw new Error(`${partition.name}@${last}: a batch with a wrong greatest timestamp`)
-    }
-    at += batch.length
+    return found
   }
-  return last
+
+  /** Holds a new id, in the commit of the record before it. */
+  hold(log: Log, { partition, model }: Target): void {
+    const key = `held/${++this.puts}`
+    const held = { end: endKey(partition), offset: model.records.length - 1 }
+    this.#held.set(key, { ...held, isAcked: false, mayBeGone: false })
+    log.state.put(key, Buffer.from(`${held.end} ${held.offset}`))
+  }
+
+  /** Lets go of one that is known to be held. */
+  letGo(log: Log): void {
+    for (const [key, held] of this.#held) {
+      if (!held.isAcked || held.mayBeGone) continue
+      held.mayBeGone = true
+      log.state.delete(key)
+      return
+    }
+  }
+
+  /** What holds now is durable when `ack` is called. */
+  beginCommit(): { ack: () => void } {
+    const ends = [...this.partitions.values()].map(
+      (model) => [model, model.records.length] as const,
+    )
+    const held = [...this.#held].map(([key, { mayBeGone }]) => [key, mayBeGone] as const)
+    const ack = () => {
+      for (const [model, end] of ends) model.durable = Math.max(model.durable, end)
+      for (const [key, wasGone] of held) {
+        if (wasGone) this.#held.delete(key)
+        else this.#held.get(key)!.isAcked = true
+      }
+    }
+    return { ack }
+  }
+
+  /** After a start, with what the log has learnt of its past. */
+  checkState(log: Log): void {
+    const found = new Set(this.targets(log).map(({ partition }) => endKey(partition)))
+    for (const [name, model] of this.partitions) {
+      if (found.has(name)) continue
+      if (model.durable > 0 && !model.mayBeGone) throw new Error(`${name} is gone`)
+      this.partitions.delete(name)
+    }
+    if (!this.isStateDoubtful) {
+      this.#checkHeld(log)
+      this.#checkPuts(log)
+    }
+    this.#learnHeld(log)
+    this.putDurable = Number(log.state.get('closing')?.toString() ?? 0)
+    this.isStateDoubtful = false
+  }
+
+  #checkHeld(log: Log): void {
+    const stored = new Map(log.state.entries('held/'))
+    for (const [key, held] of this.#held) {
+      const model = this.partitions.get(held.end)
+      const isThere = stored.delete(key)
+      if (!isThere && held.isAcked && !held.mayBeGone) throw new Error(`${key} is gone`)
+      if (model === undefined) continue
+      const hasRecord = model.records.length > held.offset
+      if (isThere && !hasRecord) throw new Error(`${key} is held, its record is gone`)
+      if (!isThere && hasRecord && !held.mayBeGone) throw new Error(`${key} was not held`)
+    }
+    for (const key of stored.keys()) throw new Error(`${key} came back`)
+  }
+
+  #learnHeld(log: Log): void {
+    this.#held.clear()
+    for (const [key, value] of log.state.entries('held/')) {
+      const [end = '', offset] = value.toString().split(' ')
+      this.#held.set(key, { end, offset: Number(offset), isAcked: true, mayBeGone: false })
+    }
+  }
+
+  #checkPuts(log: Log): void {
+    if (Number(log.state.get('closing')?.toString() ?? 0) < this.putDurable) {
+      throw new Error(`acked state ${this.putDurable} is gone`)
+    }
+    const many = [...log.state.entries('many/')].map(([, value]) => value.toString())
+    if (new Set(many).size > 1 || ![0, 60].includes(many.length)) {
+      const values = new Set(many).size
+      throw new Error(`half a commit came back: ${many.length} entries, ${values} values`)
+    }
+  }
 }

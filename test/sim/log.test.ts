@@ -5,19 +5,14 @@ import { LogSimulation } from './log-simulation.ts'
 
 const test = suite('log simulation')
 
-/** Seeds that once found something, with what it was. */
+/**
+ * Seeds that once found something, with what it was. A change of the simulation makes a seed another
+ * life: whoever makes one keeps what it found as a mutant in mutant-list.ts.
+ */
 const KNOWN: readonly (readonly [seed: number, steps: number, found: string])[] = [
-  [3, 400, 'splits of one tail overlapped'],
-  [12, 400, 'frames of an unfinished commit were taken for rot'],
-  [23, 400, 'an index whose sync had failed was believed'],
-  [41, 400, 'a topic was made anew before a deletion was replayed'],
-  [62, 300, 'frames of a failed sync were built upon'],
-  [129, 400, 'a commit went on in another file'],
-  [1001, 400, 'a segment was rolled while it was synced'],
-  [1125, 400, 'close waited for a seal that nobody tried'],
-  [2101, 400, 'a checkpoint left out a topic whose deletion was not durable'],
+  [2, 500, 'names that a crash left lying about'],
 ]
-const FRESH_SEEDS = 300
+const FRESH_SEEDS = 200
 const FRESH_STEPS = 300
 
 test('seeds that found something once find nothing', async () => {
@@ -29,7 +24,7 @@ test(
   async () => {
     for (let seed = 10_000; seed < 10_000 + FRESH_SEEDS; seed++) await runSeed(seed, FRESH_STEPS)
   },
-  { timeoutMs: 100_000 },
+  { timeoutMs: 110_000 },
 )
 
 async function runSeed(seed: number, steps: number): Promise<void> {

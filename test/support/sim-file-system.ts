@@ -52,6 +52,8 @@ export interface SimFaults {
   /** What the cache writes out as one: 4096 as Linux does, or 512. */
   pageBytes?: 512 | 4096
   onStep?: (step: SimStep) => void
+  /** An operation is about to fail. */
+  onFault?: (code: string, operation: SimOperation) => void
   /** Syncs say that they worked and do nothing, as a cheap card does. */
   isLying?: boolean
 }
@@ -335,7 +337,9 @@ export class SimFileSystem implements FileSystem {
     this.counts.writes++
     this.counts.bytesWritten += count
     if (count > 0) file.write(bytes.subarray(0, count), position)
-    if (count < bytes.length) throw systemError('ENOSPC', 'write', path)
+    if (count === bytes.length) return
+    this.faults.onFault?.('ENOSPC', 'write')
+    throw systemError('ENOSPC', 'write', path)
   }
 
   async #step(operation: SimOperation, path: string, failHalfWay?: () => void): Promise<void> {
@@ -348,6 +352,7 @@ export class SimFileSystem implements FileSystem {
     if (rule === undefined || rule.passes-- > 0) return
     this.#rules.splice(this.#rules.indexOf(rule), 1)
     failHalfWay?.()
+    this.faults.onFault?.(rule.code, operation)
     throw systemError(rule.code, operation, path)
   }
 

@@ -129,7 +129,7 @@ export class SimFile {
     const to = Math.min(from + SECTOR, this.#platter.length)
     if (from >= to) return
     this.#platter.fill(0, from, to)
-    this.#cache.copy(this.#platter, from, from, Math.min(to, this.#size))
+    if (from < this.#size) this.#cache.copy(this.#platter, from, from, Math.min(to, this.#size))
   }
 }
 

@@ -1,0 +1,311 @@
+// The life of one simulated log: its disk, its clock, crashes, restarts, and what is checked then.
+//
+// The verification that users have (`tributary verify`) judges every stopped store, what every crash
+// leaves, and every hundred steps what a crash at that moment would have left.
+
+import { AgentError, codeOf } from '../../agent/base/errors.ts'
+import { Metrics, silentLogger } from '../../agent/base/telemetry.ts'
+import { Log } from '../../agent/log/log.ts'
+import { verifyStore } from '../../agent/log/verify.ts'
+import { Kernel } from '../../wasm/kernel.ts'
+import { SeededRandom } from '../support/seeded-random.ts'
+import { SimFileSystem } from '../support/sim-file-system.ts'
+import { checkEnds, checkRange } from './log-checks.ts'
+import { endKey, LogModel, type Target } from './log-model.ts'
+import { SimClock } from './sim-clock.ts'
+
+export const STORE = 'store'
+const START = Date.UTC(2026, 0, 1)
+const kernel = new Kernel()
+/** Verification runs beside a log, whose memory must not change under it. */
+const checkingKernel = new Kernel()
+
+export interface LifeOptions {
+  /** Every journal generation gets the same salt. */
+  hasSameSalts?: boolean | undefined
+}
+
+export class Life {
+  readonly random: SeededRandom
+  readonly clock = new SimClock(START)
+  readonly model = new LogModel()
+  readonly counts: Record<string, number> = { steps: 0, crashes: 0, restarts: 0, records: 0 }
+  fs: SimFileSystem
+  readonly #options: LifeOptions
+  readonly #sizes: {
+    journalBytes: number
+    batchBytes: number
+    segmentBytes: number
+    frameBytesMax: number
+  }
+  #log: Log | undefined
+  #boots = 0
+  #values = 0
+  #faults = 0
+  #crashIn = Number.POSITIVE_INFINITY
+  #crashed: SimFileSystem | undefined
+  /** The next crash ends the process only, not the power. */
+  #isKill = false
+
+  constructor(seed: number, options: LifeOptions = {}) {
+    this.#options = options
+    this.random = new SeededRandom(seed)
+    const pageBytes = this.random.chance(0.5) ? 512 : 4096
+    this.fs = new SimFileSystem(seed ^ 0x5eed, {
+      pageBytes,
+      onStep: () => {
+        if (--this.#crashIn > 0) return
+        this.#crashIn = Number.POSITIVE_INFINITY
+        this.#crashed = this.#isKill ? this.fs.kill() : this.fs.crash()
+        this.count(this.#isKill ? 'kills' : 'powerCuts')
+      },
+      onFault: (code, operation) => {
+        this.#faults++
+        this.count(`${code} ${operation}`)
+      },
+    })
+    this.#sizes = {
+      journalBytes: 32_768 << this.random.below(2),
+      batchBytes: 512 << this.random.below(3),
+      segmentBytes: 2048 << this.random.below(3),
+      frameBytesMax: this.random.chance(0.5) ? 700 << this.random.below(3) : 1_000_000,
+    }
+  }
+
+  get log(): Log {
+    if (this.#log === undefined) throw new AgentError('CLOSED', 'no log runs')
+    return this.#log
+  }
+
+  count(name: string, by = 1): void {
+    this.counts[name] = (this.counts[name] ?? 0) + by
+  }
+
+  /** Every record says which one it is. */
+  nextValue(): number {
+    return this.#values++
+  }
+
+  targets(): Target[] {
+    return this.#log === undefined ? [] : this.model.targets(this.#log)
+  }
+
+  pick(): Target | undefined {
+    const all = this.targets()
+    return all[this.random.below(all.length)]
+  }
+
+  /** What is visible may never disappear. */
+  observe(): void {
+    for (const { partition, model } of this.targets()) {
+      model.durable = Math.max(model.durable, partition.highWatermark)
+    }
+  }
+
+  /** Runs one action; when the power was cut in it, starts again and checks. */
+  async act(action: () => Promise<void>): Promise<void> {
+    const faults = this.#faults
+    try {
+      await action()
+    } catch (error) {
+      const isRefused = this.#faults > faults && isOfDisk(error)
+      if (this.#crashed === undefined && !isRefused) {
+        if (!isFailure(error)) throw error
+        await this.act(() => this.#restartAfterFailure())
+      }
+    }
+    if (this.#crashed !== undefined) await this.#restartAfterCrash()
+  }
+
+  /** The power goes, or the process dies, within so many steps of the disk. */
+  crashSoon(steps: number): void {
+    this.#crashIn = 1 + this.random.below(steps)
+    this.#isKill = this.random.chance(0.3)
+  }
+
+  /** Nothing fails any more, and there is room. */
+  repair(): void {
+    this.fs.failNoMore()
+    delete this.fs.faults.capacityBytes
+  }
+
+  /** Waits for something the log does, moving time on when it waits for a retry. */
+  async progress<T>(work: Promise<T>): Promise<T> {
+    let isDone = false
+    const watched = work.finally(() => (isDone = true))
+    watched.catch(() => {})
+    for (let turns = 0; !isDone && this.#crashed === undefined; turns++) {
+      for (let i = 0; i < 50; i++) await undefined
+      if (turns > 20) this.clock.advance(1001)
+      if (turns > 200) delete this.fs.faults.capacityBytes
+      if (turns > 2000) throw new Error('the log does not get on')
+    }
+    if (this.#crashed !== undefined) throw new AgentError('CLOSED', 'the power was cut')
+    return watched
+  }
+
+  async start(): Promise<void> {
+    this.#boots++
+    if (this.random.chance(0.1)) this.clock.jump(this.random.below(4e9) - 2e9)
+    for (;;) {
+      const faults = this.#faults
+      try {
+        this.#log = await this.progress(this.#open())
+        break
+      } catch (error) {
+        // A disk that fails keeps the log from starting; the next try finds it well.
+        if (this.#crashed !== undefined || this.#faults === faults) throw error
+        this.repair()
+      }
+    }
+    this.count('restarts')
+    await this.#check()
+  }
+
+  async restartCleanly(between: () => Promise<void> = async () => {}): Promise<void> {
+    this.observe()
+    const isClean = await this.stop()
+    if (this.#crashed !== undefined) return
+    this.#log = undefined
+    await this.verify(this.fs.clone(this.random.below(2 ** 32)), isClean)
+    await between()
+    await this.start()
+  }
+
+  /** True when the log closed as it should. */
+  async stop(): Promise<boolean> {
+    const { log } = this
+    const hasFailed = log.health().reasons.some((reason) => reason.includes('acked until'))
+    const commit = this.model.beginCommit()
+    const closed = log.close()
+    if (this.random.chance(0.3)) this.#putWhileClosing(log)
+    const isClean = await this.progress(closed).then(
+      () => !hasFailed,
+      (error) => {
+        if (!isOfDisk(error) && !(error instanceof AgentError)) throw error
+        return false
+      },
+    )
+    if (isClean) commit.ack()
+    return isClean
+  }
+
+  /** Ends for good: nothing of this life runs when the next one uses the kernel. */
+  async end(): Promise<void> {
+    this.repair()
+    await this.act(() => this.restartCleanly())
+    this.#crashIn = Number.POSITIVE_INFINITY
+    await this.progress(this.log.close())
+    await this.verify(this.fs.clone(1), true)
+    await idle()
+  }
+
+  /** What a crash now would leave is a store that holds what was acked. */
+  async verifyAsIfCrashed(): Promise<void> {
+    const image = this.fs.clone(this.random.below(2 ** 32))
+    await this.verify(this.random.chance(0.5) ? image.kill() : image.crash(), false)
+  }
+
+  /** `isClean`: there is nothing at all to find. */
+  async verify(fs: SimFileSystem, isClean: boolean): Promise<void> {
+    const { findings } = await verifyStore(fs, STORE, { kernel: checkingKernel })
+    this.count('verifications')
+    // What a crash, or a removal that failed, left lying about is in nobody's way.
+    const isLeft = (what: string) => what.startsWith('belongs to') || what === 'missing'
+    const bad = findings.find(({ fatal, what }) => fatal || (isClean && !isLeft(what)))
+    if (bad !== undefined) throw new Error(`verify: ${bad.path} at ${bad.position}: ${bad.what}`)
+  }
+
+  /** The disk refused too often and the log stopped acking: the operator restarts the process. */
+  async #restartAfterFailure(): Promise<void> {
+    this.count('failures')
+    // A log may stop acking because of the disk, never because of itself.
+    const bug = this.log.health().reasons.find((reason) => reason.includes('invariant'))
+    if (bug !== undefined) throw new Error(bug)
+    this.repair()
+    await this.restartCleanly()
+  }
+
+  async #restartAfterCrash(): Promise<void> {
+    this.count('crashes')
+    this.#log = undefined
+    for (;;) {
+      // What the dead process had begun fails on its dead disk before the next one starts: they
+      // share the kernel's memory here, as no two processes do.
+      this.clock.forget()
+      await idle()
+      this.clock.forget()
+      this.fs = this.#crashed!
+      this.#crashed = undefined
+      await this.verify(this.fs.clone(this.random.below(2 ** 32)), false)
+      if (this.random.chance(0.2)) this.crashSoon(60)
+      try {
+        await this.start()
+        return
+      } catch (error) {
+        if (this.#crashed === undefined) throw error
+        this.count('crashes')
+      }
+    }
+  }
+
+  async #check(): Promise<void> {
+    const { log, model } = this
+    for (const target of this.targets()) {
+      const key = endKey(target.partition)
+      const end = Number(log.state.get(key)?.toString() ?? '0')
+      checkEnds(target, model.isStateDoubtful ? undefined : end)
+      await checkRange(target, target.partition.logStartOffset, end, this.random)
+    }
+    model.checkState(log)
+  }
+
+  #open(): Promise<Log> {
+    const { random } = this
+    return Log.open({
+      directory: STORE,
+      fs: this.fs,
+      kernel,
+      clock: this.clock,
+      logger: silentLogger,
+      metrics: new Metrics(),
+      gateway: 'sim',
+      arenaBytes: 3 * 1024 * 1024,
+      carryTailBytes: 700,
+      commitIntervalMs: 0,
+      healWindowMs: 10_000,
+      openFilesMax: 4,
+      lock: { pid: 1, startOf: async () => String(this.#boots) },
+      randomSalt: () => (this.#options.hasSameSalts ? 1 : random.below(2 ** 32)),
+      ...this.#sizes,
+    })
+  }
+
+  /** State may still change; whoever is told that it is durable finds it at the next start. */
+  #putWhileClosing(log: Log): void {
+    const { model } = this
+    const turns = this.random.below(60)
+    const put = async () => {
+      for (let turn = 0; turn < turns; turn++) await undefined
+      const number = ++model.puts
+      log.state.put('closing', Buffer.from(String(number)))
+      await log.durable(log.openCommit)
+      model.putDurable = number
+    }
+    put().catch(() => {})
+  }
+}
+
+async function idle(): Promise<void> {
+  for (let turns = 0; turns < 500; turns++) await undefined
+}
+
+/** The log has failed for good and says so. */
+function isFailure(error: unknown): boolean {
+  return error instanceof AgentError && ['STORAGE_IO', 'CLOSED'].includes(error.code)
+}
+
+/** The disk refused. */
+function isOfDisk(error: unknown): boolean {
+  return ['EIO', 'ENOSPC', 'STORAGE_FULL'].includes(codeOf(error))
+}

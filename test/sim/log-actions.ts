@@ -1,0 +1,285 @@
+// What happens to a simulated log, one thing a step, by chance.
+
+import { buildBatch } from '../../agent/record/record-batch.ts'
+import { codecs } from '../support/batches.ts'
+import type { Life } from './life.ts'
+import { checkBytes, checkRange, checkTime } from './log-checks.ts'
+import { endKey, type ModelRecord, type Target } from './log-model.ts'
+
+type Action = (life: Life) => Promise<void> | void
+
+const TOPIC_SETTINGS = { replicated: true, retentionMs: 60_000 }
+
+/** Of a thousand steps. */
+const ACTIONS: readonly (readonly [weight: number, action: Action])[] = [
+  [420, append],
+  [150, commit],
+  [50, waitABit],
+  [70, readSomewhere],
+  [40, seal],
+  [30, split],
+  [20, appendBatch],
+  [10, appendLarge],
+  [20, grow],
+  [10, addPartitions],
+  [10, deleteTopic],
+  [20, replicate],
+  [15, retain],
+  [15, restart],
+  [25, failSomething],
+  [8, fillDisk],
+  [25, (life) => life.crashSoon(40)],
+  [25, putMany],
+  [15, hold],
+  [10, ({ model, log }) => model.letGo(log)],
+  [3, ({ clock, random }) => clock.jump(random.below(2e9) - 1e9)],
+  [9, ({ clock, random }) => clock.advance(random.below(5000))],
+]
+const WEIGHTS = ACTIONS.reduce((sum, [weight]) => sum + weight, 0)
+
+export async function step(life: Life): Promise<void> {
+  if (life.targets().length === 0) grow(life)
+  let roll = life.random.below(WEIGHTS)
+  for (const [weight, action] of ACTIONS) {
+    roll -= weight
+    if (roll >= 0) continue
+    await action(life)
+    return
+  }
+}
+
+function append(life: Life): void {
+  const target = life.pick()
+  if (target !== undefined) appendTo(life, target)
+}
+
+function appendTo(life: Life, { partition, model }: Target): void {
+  const { random } = life
+  for (let left = 1 + random.below(8); left > 0; left--) {
+    const size = random.chance(0.05) ? random.below(3000) : random.below(120)
+    const record = newRecord(life, size)
+    const value = Buffer.from(record.value)
+    const headers = random.chance(0.2) ? [['h', value.subarray(0, 5)] as const] : []
+    record.key = random.chance(0.5) ? value.toString('latin1', 0, 4) : null
+    const key = record.key === null ? null : value.subarray(0, 4)
+    const offset = partition.appendRecord({ timestamp: record.timestamp, key, value, headers })
+    if (offset < 0) break
+    if (offset !== model.records.length) throw new Error(`${partition.name}: offset ${offset}`)
+    model.records.push(record)
+    life.count('records')
+  }
+  markEnd(life, { partition, model })
+}
+
+function appendBatch(life: Life): void {
+  const target = life.pick()
+  if (target === undefined) return
+  const count = 1 + life.random.below(5)
+  const records = Array.from({ length: count }, () => newRecord(life, 80))
+  const batch = buildBatch(
+    records.map(({ timestamp, value }) => ({ timestamp, key: null, value: Buffer.from(value) })),
+    { codecs, codec: 3 },
+  )
+  if (target.partition.appendBatch(batch) < 0) return
+  target.model.records.push(...records)
+  markEnd(life, target)
+}
+
+/** A record that no slot holds. */
+function appendLarge(life: Life): void {
+  const target = life.pick()
+  if (target === undefined || life.random.chance(0.7)) return
+  const record = newRecord(life, 262_000 + life.random.below(20_000))
+  const value = Buffer.from(record.value)
+  const { timestamp } = record
+  if (target.partition.appendRecord({ timestamp, key: null, value }) < 0) return
+  target.model.records.push(record)
+  markEnd(life, target)
+}
+
+/** So many entries at once that a commit may need several frames: all of them count, or none. */
+function putMany(life: Life): void {
+  const { state } = life.log
+  const isDelete = life.random.chance(0.2)
+  const value = Buffer.from(String(++life.model.puts).padEnd(life.random.below(60), ' '))
+  for (let entry = 0; entry < 60; entry++) {
+    if (isDelete) state.delete(`many/${entry}`)
+    else state.put(`many/${entry}`, value)
+  }
+  append(life)
+}
+
+/** An id that is held with its record, as QoS 2 asks. */
+function hold(life: Life): void {
+  const target = life.pick()
+  if (target === undefined) return
+  const before = target.model.records.length
+  appendTo(life, target)
+  if (target.model.records.length > before) life.model.hold(life.log, target)
+}
+
+/** State that must live and die with the records before it. */
+function markEnd(life: Life, { partition }: Target): void {
+  const end = Buffer.from(String(partition.logEndOffset))
+  life.log.state.put(endKey(partition), end)
+  if (life.random.chance(0.3)) life.log.state.put('ride/x', end, { ride: true })
+}
+
+async function commit(life: Life): Promise<void> {
+  const { log } = life
+  const number = log.openCommit
+  const { ack } = life.model.beginCommit()
+  log.requestCommit()
+  await life.progress(log.durable(number))
+  ack()
+}
+
+async function waitABit(life: Life): Promise<void> {
+  for (let turns = life.random.below(60); turns > 0; turns--) await undefined
+  life.observe()
+}
+
+async function readSomewhere(life: Life): Promise<void> {
+  const { random } = life
+  const target = life.pick()
+  if (target === undefined) return
+  const { partition, model } = target
+  life.observe()
+  const span = partition.highWatermark - partition.logStartOffset
+  const offset = partition.logStartOffset + random.below(span + 1)
+  const ranges = [checkRange(target, offset, offset + 20, random)]
+  // What is read while it is sealed or deleted is right or refused.
+  if (random.chance(0.2)) ranges.push(partition.seal())
+  await life.progress(Promise.all(ranges))
+  const sealed = await life.progress(partition.readSealed(offset, 1000))
+  if (sealed.kind === 'batches') checkBytes(target, sealed.bytes, true)
+  const time = model.records[random.below(model.records.length)]?.timestamp ?? 0
+  if (random.chance(0.5)) partition.freeze()
+  await life.progress(checkTime(target, time))
+  life.count('reads')
+}
+
+async function seal(life: Life): Promise<void> {
+  const target = life.pick()
+  if (target !== undefined) await life.progress(target.partition.seal())
+}
+
+async function split(life: Life): Promise<void> {
+  const { random } = life
+  const target = life.pick()
+  if (target === undefined) return
+  const { partition } = target
+  const span = partition.logEndOffset - partition.sealedOffset
+  if (span < 2) return
+  const at = partition.sealedOffset + 1 + random.below(span - 1)
+  const tail = partition.tails.find(({ endOffset }) => endOffset > at)
+  const mustSplit = tail?.kind === 'records' && !tail.sealing
+  const splits = [partition.splitAt(at)]
+  if (random.chance(0.3)) splits.push(partition.splitAt(at + random.below(3)))
+  await life.progress(Promise.all(splits))
+  if (!mustSplit || partition.isDeleted) return
+  const read = await life.progress(partition.read(at, 1))
+  if (read.kind !== 'batches') return
+  checkBytes(target, read.bytes, false)
+  if (read.baseOffset === at) return
+  throw new Error(`${partition.name}: no batch begins at ${at}, where it was split`)
+}
+
+function grow(life: Life): void {
+  const names = ['sim.a', 'sim.b', 'sim.c']
+  const name = names[life.random.below(names.length)]!
+  try {
+    const partitions = 1 + life.random.below(2)
+    const topic = life.log.ensureTopic(name, { ...TOPIC_SETTINGS, partitions })
+    for (const partition of topic.partitions) life.model.know(partition)
+  } catch (error) {
+    if (!String(error).includes('being deleted')) throw error
+  }
+}
+
+async function addPartitions(life: Life): Promise<void> {
+  const topic = life.pick()?.partition.topic
+  if (topic === undefined || topic.partitions.length > 3) return
+  const added = life.log.addPartitions(topic.name, topic.partitions.length + 1)
+  for (const partition of topic.partitions) life.model.know(partition)
+  await life.progress(added)
+}
+
+async function deleteTopic(life: Life): Promise<void> {
+  const topic = life.pick()?.partition.topic
+  if (topic === undefined || life.random.chance(0.3)) return
+  const models = life.model.partitions
+  const keys = topic.partitions.map(endKey)
+  for (const key of keys) models.get(key)!.mayBeGone = true
+  const { log } = life
+  const deleted = log.deleteTopic(topic.name)
+  for (const key of keys) log.state.delete(key)
+  if (life.random.chance(0.3)) append(life)
+  await life.progress(deleted)
+  for (const key of keys) models.delete(key)
+}
+
+function replicate(life: Life): void {
+  const target = life.pick()
+  if (target === undefined) return
+  const { partition } = target
+  const span = partition.highWatermark - partition.replicatedOffset
+  if (span <= 0) return
+  partition.replicatedOffset += life.random.below(span + 1)
+  const cursor = Buffer.from(JSON.stringify({ acked: partition.replicatedOffset }))
+  life.log.state.put(`repl/${partition.logId}`, cursor, { ride: life.random.chance(0.8) })
+}
+
+async function retain(life: Life): Promise<void> {
+  life.clock.advance(40_000)
+  const bounds = life.targets().map(({ partition }) => {
+    return [partition, Math.max(partition.logStartOffset, partition.replicatedOffset)] as const
+  })
+  await life.progress(life.log.retain())
+  for (const [{ name, logStartOffset }, replicated] of bounds) {
+    if (logStartOffset <= replicated) continue
+    throw new Error(`${name}: retention went to ${logStartOffset}, replicated is ${replicated}`)
+  }
+  for (const { partition, model } of life.targets()) model.start = partition.logStartOffset
+}
+
+/** From now on hardly anything fits; whoever waits for long finds that somebody made room. */
+function fillDisk(life: Life): void {
+  life.count('diskFull')
+  life.fs.faults.capacityBytes = life.fs.usedBytes + life.random.below(6000)
+}
+
+function restart(life: Life): Promise<void> {
+  if (life.random.chance(0.2)) life.crashSoon(80)
+  return life.restartCleanly()
+}
+
+const FILES = ['journal-', '.log', 'checkpoint', 'index'] as const
+const TAKES_ROOM = ['write', 'sync', 'open', 'truncate', 'makeDirectory', 'rename'] as const
+const ANY = [
+  ...TAKES_ROOM,
+  'read',
+  'list',
+  'remove',
+  'removeDirectory',
+  'size',
+  'syncDirectory',
+  'freeBytes',
+] as const
+
+/** Half of what fails is writing and syncing of the files that matter most. */
+function failSomething({ fs, random }: Life): void {
+  const isCommon = random.chance(0.5)
+  const path = isCommon || random.chance(0.5) ? FILES[random.below(FILES.length)]! : ''
+  const code = random.chance(0.5) ? 'EIO' : 'ENOSPC'
+  const operations = code === 'EIO' ? ANY : TAKES_ROOM
+  const operation = operations[random.below(isCommon ? 2 : operations.length)]!
+  fs.failNext(operation, { path, code, passes: random.below(3) })
+}
+
+function newRecord(life: Life, size: number): ModelRecord {
+  const number = String(life.nextValue())
+  const drift = life.random.chance(0.1) ? life.random.below(1e9) - 5e8 : 0
+  const timestamp = life.clock.now() + drift
+  return { timestamp, key: null, value: number.padStart(6, '0').padEnd(size, 'x') }
+}
