@@ -1,23 +1,30 @@
 // The checkpoint: what need not be replayed. Two copies, `checkpoint-0` and `checkpoint-1`, written
 // in turn, so that a torn one leaves its predecessor.
 //
-//   "TRCP", u16 version 1, u16 0, u64 number, u64 first journal generation still needed,
-//   i64 wall time ms, u32 state entries, u32 partitions,
+//   "TRCP", u16 version 2, u16 flags, u64 number, u64 first journal generation still needed,
+//   i64 wall time ms, u32 state entries, u32 partitions, i64 first journal sequence still needed,
 //   state entry:  u16 key length, u32 value length, key, value
 //   partition:    u32 log id, i64 recovery offset, u32 segments,
 //                 segment: i64 base offset, i64 arrival ms of its newest record
 //   u32 crc of everything before
 //
+// Flags: 1 = a clean stop wrote it; the generation it names had not begun. Version 1 has neither flags
+// nor sequence. In every version the last four bytes are the CRC: only what holds can be newer.
+//
 // Order on disk: segment data → their directories → this file → only then is journal space reused.
 
 import type { Codecs } from '../../wasm/codecs.ts'
+import { readTolerantly } from './bad-sectors.ts'
 import type { FileSystem } from './file-system.ts'
 import { readInt64 } from './journal-entry.ts'
+import { STORE_FORMAT } from './store-format.ts'
 
-export const CHECKPOINT_VERSION = 1
+export const CHECKPOINT_VERSION = 2
 export const CHECKPOINT_FILES = ['checkpoint-0', 'checkpoint-1'] as const
 const MAGIC = 0x54524350
-const HEADER_BYTES = 40
+const HEADER_BYTES = 48
+const HEADER_BYTES_V1 = 40
+const FLAG_CLEAN = 1
 
 export interface SegmentMark {
   baseOffset: number
@@ -35,6 +42,10 @@ export interface Checkpoint {
   number: number
   /** Replay starts with this journal generation. */
   generation: number
+  /** No frame below it is needed; 0: not known. */
+  sequence: number
+  /** The log was stopped: nobody has begun that generation yet. */
+  isClean: boolean
   time: number
   state: [key: string, value: Buffer][]
   partitions: PartitionMark[]
@@ -51,11 +62,13 @@ export function encodeCheckpoint(checkpoint: Checkpoint, codecs: Codecs): Buffer
   const header = Buffer.alloc(HEADER_BYTES)
   header.writeUInt32BE(MAGIC, 0)
   header.writeUInt16BE(CHECKPOINT_VERSION, 4)
+  header.writeUInt16BE(checkpoint.isClean ? FLAG_CLEAN : 0, 6)
   header.writeBigUInt64BE(BigInt(checkpoint.number), 8)
   header.writeBigUInt64BE(BigInt(checkpoint.generation), 16)
   header.writeBigInt64BE(BigInt(Math.trunc(checkpoint.time)), 24)
   header.writeUInt32BE(checkpoint.state.length, 32)
   header.writeUInt32BE(checkpoint.partitions.length, 36)
+  header.writeBigInt64BE(BigInt(checkpoint.sequence), 40)
   parts.push(header)
   for (const [key, value] of checkpoint.state) {
     const entry = Buffer.alloc(6 + key.length)
@@ -83,13 +96,14 @@ export function encodeCheckpoint(checkpoint: Checkpoint, codecs: Codecs): Buffer
 
 export function decodeCheckpoint(bytes: Buffer, codecs: Codecs): CheckpointOutcome {
   if (bytes.length === 0) return { kind: 'missing' }
-  if (bytes.length < HEADER_BYTES + 4 || bytes.readUInt32BE(0) !== MAGIC) return { kind: 'corrupt' }
-  const version = bytes.readUInt16BE(4)
-  if (version > CHECKPOINT_VERSION) return { kind: 'newer', version }
+  if (bytes.length < HEADER_BYTES_V1 + 4) return { kind: 'corrupt' }
+  if (bytes.readUInt32BE(0) !== MAGIC) return { kind: 'corrupt' }
   const body = bytes.subarray(0, bytes.length - 4)
   if (codecs.crc32c(body) !== bytes.readUInt32BE(body.length)) return { kind: 'corrupt' }
+  const version = bytes.readUInt16BE(4)
+  if (version > STORE_FORMAT) return { kind: 'newer', version }
   const state: Checkpoint['state'] = []
-  let position = HEADER_BYTES
+  let position = version === 1 ? HEADER_BYTES_V1 : HEADER_BYTES
   for (let left = body.readUInt32BE(32); left > 0; left--) {
     const keyEnd = position + 6 + body.readUInt16BE(position)
     const end = keyEnd + body.readUInt32BE(position + 2)
@@ -110,29 +124,27 @@ export function decodeCheckpoint(bytes: Buffer, codecs: Codecs): CheckpointOutco
     partitions.push({ logId: body.readUInt32BE(position), recoveryOffset, segments })
     position += 16 + 16 * count
   }
-  const number = readInt64(body, 8)
-  const generation = readInt64(body, 16)
-  return {
-    kind: 'checkpoint',
-    checkpoint: { number, generation, time: readInt64(body, 24), state, partitions },
+  const checkpoint: Checkpoint = {
+    number: readInt64(body, 8),
+    generation: readInt64(body, 16),
+    sequence: version === 1 ? 0 : readInt64(body, 40),
+    isClean: version > 1 && (body.readUInt16BE(6) & FLAG_CLEAN) !== 0,
+    time: readInt64(body, 24),
+    state,
+    partitions,
   }
+  return { kind: 'checkpoint', checkpoint }
 }
 
+/** What the disk refuses to give is damage like any other. */
 export async function readCheckpoint(
   fs: FileSystem,
   path: string,
   codecs: Codecs,
 ): Promise<CheckpointOutcome> {
-  const size = await fs.size(path)
-  if (size === undefined) return { kind: 'missing' }
-  const file = await fs.open(path, 'read')
-  try {
-    const bytes = Buffer.alloc(size)
-    const length = await file.read(bytes, 0)
-    return decodeCheckpoint(bytes.subarray(0, length), codecs)
-  } finally {
-    await file.close()
-  }
+  if ((await fs.size(path)) === undefined) return { kind: 'missing' }
+  const bytes = await readTolerantly(fs, path)
+  return bytes === undefined ? { kind: 'corrupt' } : decodeCheckpoint(bytes, codecs)
 }
 
 /** Durable when it resolves, the name included. */

@@ -37,6 +37,7 @@ export interface CheckpointerOptions {
 /** What has to happen before the generations below `generation` are free. */
 interface Release {
   generation: number
+  sequence: number
   commit: number
   state: [string, Buffer][]
   sealTargets: { partition: PartitionLog; offset: number }[]
@@ -99,7 +100,8 @@ export class Checkpointer {
     const sealTargets = this.#sealTargets
     this.#sealTargets = []
     const snapshot = [...state.entries()]
-    this.#wanted = { generation: journal.generation, commit, state: snapshot, sealTargets }
+    const { generation, firstSequence: sequence } = journal
+    this.#wanted = { generation, sequence, commit, state: snapshot, sealTargets }
     this.#running ??= this.#run()
   }
 
@@ -112,7 +114,8 @@ export class Checkpointer {
     // more that a change is durable.
     committer.close(new AgentError('CLOSED', 'the log is closed'))
     // Nothing of this generation is needed either: replay begins with the next one.
-    await this.#write({ generation: journal.generation + 1, state: [...state.entries()] })
+    const next = { generation: journal.generation + 1, sequence: journal.nextSequence }
+    await this.#write({ ...next, isClean: true, state: [...state.entries()] })
   }
 
   /** From now on nothing that fails is tried again. */
@@ -170,7 +173,7 @@ export class Checkpointer {
     }
     for (;;) {
       const isWritten = await this.#attempt('no checkpoint can be written', async () => {
-        await this.#write(release)
+        await this.#write({ ...release, isClean: false })
         return true
       })
       if (isWritten === true || this.#isEnding) return
@@ -195,9 +198,11 @@ export class Checkpointer {
     }
   }
 
-  async #write({ generation, state }: Pick<Release, 'generation' | 'state'>): Promise<void> {
+  async #write(
+    next: Pick<Checkpoint, 'generation' | 'sequence' | 'isClean' | 'state'>,
+  ): Promise<void> {
     const { fs, directory, codecs, partitions, clock } = this.#options
-    assert(generation >= this.#oldestNeeded, 'checkpoints go forward')
+    assert(next.generation >= this.#oldestNeeded, 'checkpoints go forward')
     const marks: PartitionMark[] = []
     for (const partition of [...partitions()]) {
       const recoveryOffset = await partition.segments.sync()
@@ -206,7 +211,8 @@ export class Checkpointer {
     }
     const number = this.#number + 1
     const time = clock.now()
-    const checkpoint: Checkpoint = { number, generation, time, state, partitions: marks }
+    const { generation, sequence, isClean, state } = next
+    const checkpoint = { number, generation, sequence, isClean, time, state, partitions: marks }
     await writeCheckpoint(fs, directory, checkpoint, codecs)
     this.#number = number
     this.#oldestNeeded = generation

@@ -1,10 +1,14 @@
 // Reads journal files: at recovery, in verify and in dump. Never writes.
 //
-// A frame that does not hold ends the file. If a whole frame of the same generation with a higher
-// sequence stands behind it, that is rot and not a torn end: the reader says so and goes on there.
+// - A frame that does not hold ends the file. If a whole frame with the file's salt and a higher
+//   sequence stands behind it, that is rot and not a torn end: the reader says so and goes on there.
+// - A frame at or below the floor, the last sequence known from before the file, is stale, whatever
+//   its salt: it is never what rot is told by.
+// - A header that is lost can be learnt from the frames behind it.
 
 import { EGRESS, SCRATCH } from '../../wasm/assembly/limits.ts'
 import type { Kernel } from '../../wasm/kernel.ts'
+import { isUnreadable, readTolerantly } from './bad-sectors.ts'
 import type { FileSystem, OpenFile } from './file-system.ts'
 import {
   FILE_MAGIC,
@@ -17,6 +21,7 @@ import {
   SECTOR_BYTES,
 } from './journal.ts'
 import { type JournalEntry, readInt64 } from './journal-entry.ts'
+import { STORE_FORMAT } from './store-format.ts'
 
 export interface JournalHeader {
   generation: number
@@ -83,43 +88,66 @@ export class CommitFrames {
 
 export async function readJournalHeader(kernel: Kernel, file: OpenFile): Promise<HeaderOutcome> {
   const header = Buffer.alloc(SECTOR_BYTES)
-  if ((await file.read(header, 0)) < SECTOR_BYTES) return { kind: 'unused' }
+  try {
+    if ((await file.read(header, 0)) < SECTOR_BYTES) return { kind: 'unused' }
+  } catch (error) {
+    if (!isUnreadable(error)) throw error
+    return { kind: 'corrupt' }
+  }
+  return decodeJournalHeader(kernel, header)
+}
+
+function decodeJournalHeader(kernel: Kernel, header: Buffer): HeaderOutcome {
   if (header.every((byte) => byte === 0)) return { kind: 'unused' }
   if (header.readUInt32BE(0) !== FILE_MAGIC) return { kind: 'corrupt' }
-  const version = header.readUInt16BE(4)
-  if (version > JOURNAL_VERSION) return { kind: 'newer', version }
   kernel.u8.set(header.subarray(0, 20), SCRATCH)
   const crc = header.readUInt32BE(20)
   if (kernel.crc32c(SCRATCH, 20) !== crc) return { kind: 'corrupt' }
+  const version = header.readUInt16BE(4)
+  if (version > STORE_FORMAT) return { kind: 'newer', version }
+  if (version !== JOURNAL_VERSION) return { kind: 'corrupt' }
   return { kind: 'header', generation: readInt64(header, 8), salt: header.readUInt32BE(16), crc }
 }
 
+/** What the disk does not give is zeros. */
 export async function readJournalBytes(fs: FileSystem, path: string): Promise<Buffer> {
-  const file = await fs.open(path, 'read')
-  try {
-    const bytes = Buffer.alloc(await file.size())
-    const length = await file.read(bytes, 0)
-    return bytes.subarray(0, length)
-  } finally {
-    await file.close()
+  return (await readTolerantly(fs, path)) ?? Buffer.alloc(0)
+}
+
+/**
+ * The header of a file whose own does not hold, from its first frame above `floor`: the salt, and the
+ * crc that its chain begins with. The generation is the caller's to find out.
+ */
+export function learnJournalHeader(
+  kernel: Kernel,
+  bytes: Buffer,
+  floor: number,
+): Omit<JournalHeader, 'generation'> | undefined {
+  for (let at = SECTOR_BYTES; at + FRAME_HEADER_BYTES <= bytes.length; at += SECTOR_BYTES) {
+    if (bytes.readUInt32BE(at) !== FRAME_MAGIC) continue
+    const salt = bytes.readUInt32BE(at + 12)
+    const frame = readFrame(kernel, bytes, at, salt)
+    if (frame !== undefined && frame.sequence > floor) return { salt, crc: frame.previousCrc }
   }
+  return undefined
 }
 
 /** The frames of one file, chained from its header. `bytes` is the whole file. */
 export function* readFrames(
   kernel: Kernel,
   bytes: Buffer,
-  header: JournalHeader,
+  header: Omit<JournalHeader, 'generation'>,
+  floor = 0,
 ): Iterable<FrameOutcome> {
   let position = SECTOR_BYTES
   let previousCrc = header.crc
-  let sequence = 0
+  let sequence = floor
   for (;;) {
     const frame = readFrame(kernel, bytes, position, header.salt)
     if (frame !== undefined && frame.previousCrc === previousCrc) {
       yield { kind: 'frame', frame }
       previousCrc = frame.crc
-      sequence = frame.sequence
+      sequence = Math.max(sequence, frame.sequence)
       position += frame.size
       continue
     }

@@ -40,6 +40,8 @@ export interface JournalPosition {
   salt: number
   position: number
   previousCrc: number
+  /** Sequence of the generation's first frame. */
+  firstSequence: number
 }
 
 export interface JournalOptions {
@@ -71,6 +73,7 @@ export class Journal {
   #position = 0
   #previousCrc = 0
   #sequence = 1
+  #firstSequence = 1
 
   private constructor(options: JournalOptions) {
     this.#options = options
@@ -99,6 +102,7 @@ export class Journal {
       journal.#salt = resume.salt
       journal.#position = resume.position
       journal.#previousCrc = resume.previousCrc
+      journal.#firstSequence = resume.firstSequence
     }
     return journal
   }
@@ -106,6 +110,16 @@ export class Journal {
   /** Number of the newest use of a file; 0 before the first. */
   get generation(): number {
     return this.#generation
+  }
+
+  /** Of the first frame of this generation: no earlier one is needed once its files are free. */
+  get firstSequence(): number {
+    return this.#firstSequence
+  }
+
+  /** Of the next frame. */
+  get nextSequence(): number {
+    return this.#sequence
   }
 
   /** Bytes of all files, free ones included. */
@@ -152,6 +166,7 @@ export class Journal {
     this.#salt = salt
     this.#previousCrc = crc
     this.#position = SECTOR_BYTES
+    this.#firstSequence = this.#sequence
     return true
   }
 

@@ -36,6 +36,7 @@ import {
 } from './journal-reader.ts'
 import type { PartitionLog } from './partition-log.ts'
 import type { StateStore } from './state-store.ts'
+import { newerFormat } from './store-format.ts'
 
 export interface RecoveryTarget {
   fs: FileSystem
@@ -139,11 +140,6 @@ async function writeAgain(
   }
 }
 
-function newerFormat(version: number): AgentError {
-  const message = `store format ${version}, this version reads 1; nothing touched`
-  return new AgentError('STORE_MISMATCH', message)
-}
-
 async function listJournals(
   target: RecoveryTarget,
 ): Promise<{ path: string; header: JournalHeader | undefined }[]> {
@@ -193,7 +189,8 @@ class Replay {
     const { fs, kernel, logger } = this.#target
     const bytes = await readJournalBytes(fs, path)
     const at = { file: path, generation: header.generation, salt: header.salt }
-    this.resume = { ...at, position: SECTOR_BYTES, previousCrc: header.crc }
+    let firstSequence = this.sequence + 1
+    this.resume = { ...at, position: SECTOR_BYTES, previousCrc: header.crc, firstSequence }
     let isRotten = false
     this.isLastEmpty = true
     let lastFrame: [from: number, to: number] = [0, 0]
@@ -212,6 +209,7 @@ class Replay {
         throw new AgentError('CORRUPT_STORE', `${path} at ${frame.position}: unknown journal entry`)
       }
       this.#commit.add(frame.sequence, entries)
+      if (lastFrame[1] === 0) firstSequence = frame.sequence
       this.frames++
       this.#target.timeSeen(frame.time)
       lastFrame = [frame.position, frame.position + frame.size]
@@ -220,7 +218,7 @@ class Replay {
       this.sequence = frame.sequence
       this.isLastEmpty = false
       const position = frame.position + frame.size
-      this.resume = { ...at, position, previousCrc: frame.crc }
+      this.resume = { ...at, position, previousCrc: frame.crc, firstSequence }
     }
     await writeAgain(fs, path, [[0, SECTOR_BYTES], lastFrame])
     // Frames behind rot are not chained to what would be written next, and whole frames of a commit

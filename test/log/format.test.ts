@@ -3,7 +3,7 @@
 // The page's tables of bytes are read here and decode the golden files, so that a table that is wrong
 // fails like code that is wrong.
 
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import * as assert from 'uvu/assert'
 import * as checkpoint from '../../agent/log/checkpoint.ts'
 import * as journal from '../../agent/log/journal.ts'
@@ -11,6 +11,7 @@ import * as entry from '../../agent/log/journal-entry.ts'
 import { type FrameOutcome, readFrames, readJournalHeader } from '../../agent/log/journal-reader.ts'
 import * as segmentIndex from '../../agent/log/segment-index.ts'
 import * as state from '../../agent/log/state-store.ts'
+import { STORE_FORMAT } from '../../agent/log/store-format.ts'
 import {
   CHECKPOINT,
   FRAMES,
@@ -26,7 +27,8 @@ const test = suite('format')
 
 const page = readFileSync('agent/log/FORMAT.md', 'utf8')
 const journalBytes = readFileSync('test/golden/store/journal-v1.bin')
-const checkpointBytes = readFileSync('test/golden/store/checkpoint-v1.bin')
+const checkpointBytes = readFileSync('test/golden/store/checkpoint-v2.bin')
+const oldCheckpointBytes = readFileSync('test/golden/store/checkpoint-v1.bin')
 
 interface Row {
   position: number
@@ -79,7 +81,7 @@ const LAYOUTS: Record<string, number | undefined> = {
   '#### `batch`': entry.BATCH_HEADER_BYTES,
   '#### `put`': entry.PUT_HEADER_BYTES,
   '#### `delete`': entry.DELETE_HEADER_BYTES,
-  '### Checkpoint header': 40,
+  '### Checkpoint header': 48,
   '### Checkpoint state entry': 6,
   '### Checkpoint partition': 16,
   '### Checkpoint segment': 16,
@@ -115,6 +117,7 @@ test('every number of the page is the one of the code, and none is missing', () 
     BATCH_HEADER_BYTES,
     PUT_HEADER_BYTES,
     DELETE_HEADER_BYTES,
+    STORE_FORMAT,
     CHECKPOINT_VERSION: checkpoint.CHECKPOINT_VERSION,
     STATE_KEY_BYTES_MAX,
     STATE_VALUE_BYTES_MAX,
@@ -166,6 +169,12 @@ test('a golden journal is read as it was written', async () => {
 test('a golden checkpoint is read as it was written', () => {
   const outcome = checkpoint.decodeCheckpoint(checkpointBytes, codecs)
   assert.equal(outcome, { kind: 'checkpoint', checkpoint: CHECKPOINT })
+})
+
+test('a golden checkpoint of version 1 is read, with what it does not say', () => {
+  const outcome = checkpoint.decodeCheckpoint(oldCheckpointBytes, codecs)
+  const expected = { ...CHECKPOINT, sequence: 0, isClean: false }
+  assert.equal(outcome, { kind: 'checkpoint', checkpoint: expected })
 })
 
 test('the same content makes the same bytes', async () => {
@@ -226,11 +235,13 @@ test('the tables of the page read the entries of a golden frame', () => {
 test('the tables of the page read the golden checkpoint', () => {
   const bytes = checkpointBytes
   const header = (field: string) => fieldAt('### Checkpoint header', field, bytes, 0)
-  assert.is(header('version'), 1)
+  assert.is(header('version'), 2)
+  assert.is(header('flags'), 1)
+  assert.is(header('sequence'), CHECKPOINT.sequence)
   assert.is(header('number'), CHECKPOINT.number)
   assert.is(header('generation'), CHECKPOINT.generation)
   assert.is(header('wall time'), CHECKPOINT.time)
-  let position = 40
+  let position = 48
   for (let left = header('state entries'); left > 0; left--) {
     const key = fieldAt('### Checkpoint state entry', 'key length', bytes, position)
     position += 6 + key + fieldAt('### Checkpoint state entry', 'value length', bytes, position)
@@ -247,16 +258,35 @@ test('the tables of the page read the golden checkpoint', () => {
   assert.is(bytes.length, position + 20)
 })
 
-test('a newer version is told from damage', async () => {
+test('the format of a store is the greatest version of its files', () => {
+  const { CHECKPOINT_VERSION } = checkpoint
+  assert.is(STORE_FORMAT, Math.max(CHECKPOINT_VERSION, journal.JOURNAL_VERSION))
+  const versions = tableBehind('## Versions').map(([file, version]) => [file, version])
+  assert.equal(versions.slice(0, 2), [
+    ['`journal-<n>`', String(journal.JOURNAL_VERSION)],
+    ['`checkpoint-0`, `checkpoint-1`', String(CHECKPOINT_VERSION)],
+  ])
+  for (const version of Array.from({ length: CHECKPOINT_VERSION }, (_, index) => index + 1)) {
+    assert.ok(existsSync(`test/golden/store/checkpoint-v${version}.bin`), `version ${version}`)
+  }
+})
+
+test('a newer version is believed when its checksum holds, and is damage when it does not', async () => {
   const newer = Buffer.from(checkpointBytes)
-  newer.writeUInt16BE(checkpoint.CHECKPOINT_VERSION + 1, 4)
-  assert.equal(checkpoint.decodeCheckpoint(newer, codecs), { kind: 'newer', version: 2 })
+  newer.writeUInt16BE(STORE_FORMAT + 1, 4)
+  assert.equal(checkpoint.decodeCheckpoint(newer, codecs), { kind: 'corrupt' })
+  newer.writeUInt32BE(codecs.crc32c(newer.subarray(0, -4)), newer.length - 4)
+  const expected = { kind: 'newer', version: STORE_FORMAT + 1 }
+  assert.equal(checkpoint.decodeCheckpoint(newer, codecs), expected)
   const fs = new SimFileSystem(1)
   const file = await fs.open('journal', 'create')
   const bytes = Buffer.from(journalBytes)
-  bytes.writeUInt16BE(journal.JOURNAL_VERSION + 1, 4)
+  bytes.writeUInt16BE(STORE_FORMAT + 1, 4)
   await file.write([bytes], 0)
-  assert.equal(await readJournalHeader(kernel, file), { kind: 'newer', version: 2 })
+  assert.equal(await readJournalHeader(kernel, file), { kind: 'corrupt' })
+  bytes.writeUInt32BE(codecs.crc32c(bytes.subarray(0, 20)), 20)
+  await file.write([bytes], 0)
+  assert.equal(await readJournalHeader(kernel, file), expected)
 })
 
 async function bytesOf(fs: SimFileSystem, path: string): Promise<Buffer> {

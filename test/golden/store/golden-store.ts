@@ -111,6 +111,8 @@ export const FRAMES: readonly GoldenFrame[] = [
 export const CHECKPOINT = {
   number: 9,
   generation: 7,
+  sequence: 1,
+  isClean: true,
   time: NOON + 30,
   state: [
     ['store/gateway', Buffer.from('plant-7')],

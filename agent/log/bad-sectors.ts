@@ -1,0 +1,58 @@
+// Reads a file that the disk does not give all of: what cannot be read is zeros.
+
+import { codeOf } from '../base/errors.ts'
+import type { FileSystem, OpenFile } from './file-system.ts'
+
+const WINDOW_BYTES = 1 << 20
+const SECTOR_BYTES = 512
+/** After so many refusals the disk is dying, and each costs seconds: pieces are as large as this. */
+const REFUSALS_MAX = 256
+const COARSE_BYTES = 64 * 1024
+
+/** The disk refuses to give some sector, or the file system does not believe it. */
+export function isUnreadable(error: unknown): boolean {
+  return ['EIO', 'ENODATA', 'EBADMSG', 'EUCLEAN', 'EILSEQ', 'EREMOTEIO'].includes(codeOf(error))
+}
+
+/** The whole file; undefined when it cannot even be opened. */
+export async function readTolerantly(fs: FileSystem, path: string): Promise<Buffer | undefined> {
+  let file: OpenFile | undefined
+  try {
+    file = await fs.open(path, 'read')
+    const bytes = Buffer.alloc(await file.size())
+    const length = await fill(file, bytes)
+    return bytes.subarray(0, length)
+  } catch (error) {
+    if (!isUnreadable(error)) throw error
+    return undefined
+  } finally {
+    await file?.close()
+  }
+}
+
+/** Returns where the file ended. */
+async function fill(file: OpenFile, target: Buffer): Promise<number> {
+  let refusals = 0
+  const read = async (from: number, to: number): Promise<number> => {
+    try {
+      return from + (await file.read(target.subarray(from, to), from))
+    } catch (error) {
+      if (!isUnreadable(error)) throw error
+    }
+    // Whatever came with the refusal is not to be believed.
+    target.fill(0, from, to)
+    const smallest = ++refusals > REFUSALS_MAX ? COARSE_BYTES : SECTOR_BYTES
+    if (to - from <= smallest) return to
+    const sectors = Math.ceil((to - from) / SECTOR_BYTES)
+    const middle = from + Math.ceil(sectors / 2) * SECTOR_BYTES
+    await read(from, middle)
+    return read(middle, to)
+  }
+  for (let position = 0; position < target.length; ) {
+    const to = Math.min(position + WINDOW_BYTES, target.length)
+    const end = await read(position, to)
+    if (end < to) return end
+    position = to
+  }
+  return target.length
+}
