@@ -18,9 +18,10 @@ import {
 import { assert } from '../base/assert.ts'
 import { AgentError } from '../base/errors.ts'
 import { encodeHeader } from '../record/record.ts'
-import type { Committer } from './committer.ts'
 import type { RecordsEntry } from './journal-entry.ts'
+import type { Losses, LossReason } from './loss.ts'
 import { batchOfLargeRecord, hollowBatch } from './made-batch.ts'
+import { Mending, type MendingContext } from './mending.ts'
 import { SegmentList, type SegmentListContext } from './segment-list.ts'
 import { firstAtTime } from './segment-scan.ts'
 import {
@@ -33,10 +34,9 @@ import {
 import type { Topic } from './topic.ts'
 
 /** What every partition of one log shares. */
-export interface PartitionContext extends TailContext, SegmentListContext {
+export interface PartitionContext extends TailContext, SegmentListContext, MendingContext {
   /** Where the partitions' directories are. */
   directory: string
-  committer: Committer
   /** Nothing is taken, whatever the partition. */
   isBlocked: () => boolean
   /**
@@ -80,16 +80,17 @@ export class PartitionLog {
   pinnedOffset = 0
   /** No room on the disk for this one since then (monotonic); undefined: there is. */
   fullSince: number | undefined
+  /** Something of it is being given up: nobody reads it to send it until that is done. */
+  dropping: Promise<void> | undefined
   /** Has bytes that are in no commit yet; the committer's mark. */
   dirty = false
   /** End of what the commit in flight holds; the committer's mark. */
   committingOffset = 0
   recordsTotal = 0
   payloadBytesTotal = 0
-  /** Records that recovery could not find again. */
-  lostTotal = 0
   readonly #context: PartitionContext
   readonly #tails: TailList
+  readonly #mending: Mending
   /** Whoever still has it can read and append nothing. */
   isDeleted = false
   /** Its deletion is durable: nothing of it is needed any more. */
@@ -102,7 +103,9 @@ export class PartitionLog {
     this.partition = partition
     this.logId = logId
     this.#tails = new TailList(context)
-    this.segments = new SegmentList(context, `${context.directory}/${topic.name}-${partition}`)
+    this.#mending = new Mending(context, this)
+    const directory = `${context.directory}/${topic.name}-${partition}`
+    this.segments = new SegmentList(context, directory, this.#mending)
   }
 
   /** `<topic>-<partition>`, as Kafka names it. */
@@ -284,6 +287,7 @@ export class PartitionLog {
 
   /** The same, but only batches that are sealed: their bytes and boundaries no longer change. */
   async readSealed(offset: number, maxBytes: number): Promise<LogRead> {
+    await this.dropping
     const outside = this.#outside(offset)
     if (outside !== undefined) return outside
     if (offset >= this.sealedOffset) return { kind: 'empty' }
@@ -379,6 +383,26 @@ export class PartitionLog {
     return null
   }
 
+  /** What was lost, since the partition was made. */
+  get losses(): Losses {
+    return this.#mending.losses
+  }
+
+  /** Damage that cannot be put right at the moment. */
+  get trouble(): string | undefined {
+    return this.#mending.trouble
+  }
+
+  /**
+   * Replaces the records of whole sealed batches by empty ones. Durable when it resolves; when it
+   * rejects nothing has changed, and it may be tried again.
+   */
+  async hollow(from: number, to: number, reason: LossReason): Promise<void> {
+    this.#checkExists()
+    assert(from < to && to <= this.sealedOffset, 'what becomes hollow is in segments')
+    await this.#mending.hollow({ from, to, reason })
+  }
+
   /** Ends all waiting and frees the memory: the partition is deleted. */
   discard(reason: AgentError): void {
     this.isDeleted = true
@@ -433,15 +457,26 @@ export class PartitionLog {
     this.#restored(arrival)
   }
 
-  /** Null records up to `to`, the first of each batch saying what is missing. */
+  /** Empty records up to `to`, in the place of what the journal should have. */
   restoreHollow(to: number, arrival: number): void {
     const { codecs } = this.#context
-    this.lostTotal += Math.max(0, to - this.logEndOffset)
+    const lost = { from: this.logEndOffset, to, reason: 'journal' } as const
+    this.#mending.found(lost)
     while (this.logEndOffset < to) {
-      const batch = hollowBatch(this.logEndOffset, to, arrival, codecs)
+      const batch = hollowBatch({ ...lost, from: this.logEndOffset }, arrival, codecs)
       this.#tails.pushBatch(batch, this.leaderEpoch)
     }
     this.#restored(arrival)
+  }
+
+  /** The whole state is there. */
+  restoreLosses(): void {
+    this.#mending.restore()
+  }
+
+  /** The log runs: what recovery found damaged or missing is made hollow. */
+  startMending(): Promise<void> {
+    return this.#mending.start()
   }
 
   #restored(arrival: number): void {
