@@ -5,6 +5,7 @@ import { AgentError } from '../base/errors.ts'
 import { Admin } from '../kafka/client/admin.ts'
 import type { Cluster } from '../kafka/client/cluster.ts'
 import { consume } from '../kafka/client/consumer.ts'
+import { gapBoundary } from '../log/gap-tracker.ts'
 import type { PartitionLog } from '../log/partition-log.ts'
 import { type DecodedRecord, decodeRecords, readBatchHeader } from '../record/record-batch.ts'
 import { printLine, type Terminal } from './command.ts'
@@ -113,8 +114,9 @@ export async function checkMirror(
     const here = await local.bounds()
     const [from, to] = [Math.max(here.start, there.start), Math.min(here.end, there.end)]
     const result = await compareRecords(
-      local.read(from, Math.max(from, to)),
+      local.read(Math.max(here.start, gapBoundary(from)), Math.max(from, to)),
       readCluster(mirror, { topic, partition, from, to }, terminal),
+      from,
     )
     compared += result.compared
     identical += result.identical
@@ -127,9 +129,11 @@ export async function checkMirror(
     }
     const behind = here.end - there.end
     const range = to > from ? ` from offset ${formatCount(from)} on` : ''
+    const lost =
+      result.lostHere > 0 ? `, ${formatCount(result.lostHere)} lost here and had there` : ''
     const rest = behind > 0 ? `, ${formatCount(behind)} not there yet` : ''
     const counts = `${formatCount(result.identical)} of ${formatCount(result.compared)}`
-    await printLine(terminal.stdout, `${name}: ${counts} records identical${range}${rest}`)
+    await printLine(terminal.stdout, `${name}: ${counts} records identical${range}${lost}${rest}`)
     for (const fault of faults) await printLine(terminal.stdout, `  DIFFERENT: ${fault}`)
     if (faults.length > 0) isGood = false
   }

@@ -14,7 +14,7 @@ export interface TopicSettings {
   /** Bytes per partition, as in Kafka; undefined = no limit. */
   retentionBytes?: number | undefined
   compression?: 'lz4' | 'none' | undefined
-  whenFull?: 'block' | undefined
+  whenFull?: 'block' | 'dropOldest' | undefined
 }
 
 /** What is stored of a topic. Log ids are never used twice, so a recreated topic is another one. */

@@ -26,7 +26,7 @@ import * as listOffsets from '../kafka/protocol/messages/02-list-offsets.ts'
 import * as offsetForLeaderEpoch from '../kafka/protocol/messages/23-offset-for-leader-epoch.ts'
 import type { PartitionLog } from '../log/partition-log.ts'
 import type { Cursor } from './cursor.ts'
-import { type MirrorLeader, proveTail } from './tail-proof.ts'
+import { type MirrorLeader, type OffsetRange, proveTail } from './tail-proof.ts'
 
 export type HandshakeOutcome =
   | { kind: 'continue'; leader: MirrorLeader; cursor: Cursor }
@@ -41,6 +41,8 @@ export interface HandshakeOptions {
   cursor: Cursor | undefined
   /** End of what this process has sent there: up to here, what is found there may well be ours. */
   sentOffset: number
+  /** The mirror has records that this log has lost to damage: said, and no divergence. */
+  lostHere: (range: OffsetRange) => void
   isClosed: () => boolean
 }
 
@@ -124,14 +126,23 @@ async function judgeTail(
   const acked = cursor?.acked ?? 0
   const from = Math.min(end - 1, Math.max(acked, end - PROOF_RECORDS))
   const proof = await proveTail({ codecs, log, topicId, leader }, from, end)
-  if (proof.kind === 'same') return undefined
+  if (proof.kind === 'same') {
+    if (proof.lost !== undefined) options.lostHere(proof.lost)
+    // Where nothing is left to compare, a mirror that this store knows is still its own.
+    if (proof.compared > 0 || cursor !== undefined || end <= sentOffset) return undefined
+    return unproven(log.name, end, 'what was here at these offsets is lost')
+  }
   if (proof.kind === 'different') {
     if (acked === 0 && sentOffset === 0) return newStore(log, end)
     return `${log.name}: someone else wrote offset ${proof.offset} → stop the other writer, then replication remirror`
   }
   // No proof either way: what was acked, or sent a moment ago, is believed.
   if (end === acked || end <= sentOffset) return undefined
-  return `${log.name}: nothing proves that the ${counted(end)} records upstream are ours (${proof.reason}) → replication adopt`
+  return unproven(log.name, end, proof.reason)
+}
+
+function unproven(name: string, end: number, reason: string): string {
+  return `${name}: nothing proves that the ${counted(end)} records upstream are ours (${reason}) → replication adopt`
 }
 
 async function stableEnd(options: HandshakeOptions, leader: MirrorLeader): Promise<number> {

@@ -26,8 +26,9 @@ import { shakeHands } from './handshake.ts'
 import { LagClock } from './lag-clock.ts'
 import { Outgoing, type OutgoingBatch } from './outgoing.ts'
 import { adviceFor, parkedBy } from './refusal.ts'
+import { SendPin } from './send-pin.ts'
 import type { KnownLeader } from './stalled-leader.ts'
-import { type MirrorLeader, proveTail } from './tail-proof.ts'
+import { type MirrorLeader, type OffsetRange, proveTail } from './tail-proof.ts'
 
 export type ReplicationState = 'connecting' | 'streaming' | 'catching-up' | 'frozen' | 'parked'
 
@@ -90,6 +91,7 @@ export class PartitionReplicator {
   readonly #options: PartitionReplicatorOptions
   readonly #backoff = new Backoff(RETRY)
   readonly #lagClock: LagClock
+  readonly #pin: SendPin
   #cursor: Cursor | undefined
   #leader: MirrorLeader | undefined
   #outgoing: Outgoing | undefined
@@ -109,6 +111,7 @@ export class PartitionReplicator {
   #retryTimer: Timer | undefined
   /** The last Kafka error that was logged, until something is acked. */
   #trouble = ''
+  #saidLost: OffsetRange = { from: 0, to: 0 }
   #isClosed = false
 
   constructor(log: PartitionLog, options: PartitionReplicatorOptions) {
@@ -117,6 +120,7 @@ export class PartitionReplicator {
     this.#lagClock = new LagClock(options.clock)
     this.#cursor = loadCursor(options.log.state, log.logId)
     log.replicatedOffset = this.#cursor?.acked ?? 0
+    this.#pin = new SendPin(options.log, log, this.#cursor !== undefined, options.ready)
   }
 
   get lag(): number {
@@ -156,12 +160,14 @@ export class PartitionReplicator {
     this.#retryTimer?.cancel()
     this.#outgoing = undefined
     this.#leader = undefined
+    this.#pin.lost()
     return this.#filled
   }
 
   /** The next batch to send, if one is ready and may go. */
   peek(): OutgoingBatch | undefined {
-    return this.#inFlight.length < IN_FLIGHT_MAX ? this.#outgoing?.next : undefined
+    const next = this.#inFlight.length < IN_FLIGHT_MAX ? this.#outgoing?.next : undefined
+    return next !== undefined && this.#pin.covers(next.nextOffset) ? next : undefined
   }
 
   /** Takes that batch. */
@@ -170,6 +176,7 @@ export class PartitionReplicator {
     this.#inFlight.push({ batch, isStored: false })
     this.#unsettled++
     this.#sentOffset = Math.max(this.#sentOffset, batch.nextOffset)
+    this.#pin.sent(batch.nextOffset)
     this.#fill()
     return { replicator: this, batch, life: this.#life }
   }
@@ -242,7 +249,7 @@ export class PartitionReplicator {
   }
 
   #save(acked: number, ride: boolean): void {
-    if (this.#cursor === undefined || acked < this.#cursor.acked) return
+    if (this.#cursor === undefined || acked < this.#cursor.acked || this.log.isDeleted) return
     this.#cursor = { ...this.#cursor, acked }
     this.log.replicatedOffset = acked
     saveCursor(this.#options.log.state, this.log.logId, this.#cursor, { ride })
@@ -277,7 +284,10 @@ export class PartitionReplicator {
     proveTail(question, batch.baseOffset, batch.nextOffset).then(
       (proof) => {
         if (life !== this.#life || this.#isClosed) return
-        if (proof.kind === 'same') this.#stored(batch)
+        if (proof.kind === 'same') {
+          if (proof.lost !== undefined) this.#lostHere(proof.lost)
+          this.#stored(batch)
+        }
         // The handshake can do without a proof.
         else if (proof.kind === 'unproven') this.#reconnect()
         else {
@@ -289,6 +299,16 @@ export class PartitionReplicator {
       () => {
         if (life === this.#life && !this.#isClosed) this.#reconnect()
       },
+    )
+  }
+
+  /** The mirror is right about what this log has lost to damage. */
+  #lostHere({ from, to }: OffsetRange): void {
+    if (from >= this.#saidLost.from && to <= this.#saidLost.to) return
+    this.#saidLost = { from, to }
+    const offsets = to - from === 1 ? `offset ${from} is` : `offsets ${from} to ${to - 1} are`
+    this.#options.logger.warn(
+      `${this.log.name}: ${offsets} lost on this gateway; the upstream has them → read them there`,
     )
   }
 
@@ -317,6 +337,7 @@ export class PartitionReplicator {
     this.#outgoing = undefined
     this.#inFlight = []
     this.#leader = undefined
+    this.#pin.lost()
     this.state = state
     this.reason = reason
   }
@@ -365,6 +386,7 @@ export class PartitionReplicator {
       log: this.log,
       cursor: this.#cursor,
       sentOffset: this.#sentOffset,
+      lostHere: (range) => this.#lostHere(range),
       isClosed: isOver,
     })
     if (outcome.kind === 'frozen') return outcome
@@ -376,6 +398,10 @@ export class PartitionReplicator {
     const isNew = this.#cursor === undefined
     this.#cursor = outcome.cursor
     this.#save(acked, !isNew)
+    // A later life has to know that something may have been sent.
+    if (isNew) await log.durable(log.openCommit)
+    if (isOver()) return { kind: 'on' }
+    this.#pin.found(acked)
     this.#outgoing = new Outgoing(this.log, tools, acked)
     this.#leader = outcome.leader
     this.reason = undefined
@@ -416,8 +442,10 @@ export class PartitionReplicator {
   /** True: there may be more. */
   async #fillOnce(outgoing: Outgoing): Promise<boolean> {
     if (outgoing.isFull) return false
+    this.#pin.reading()
     const isFilled = await outgoing.fill()
     if (outgoing !== this.#outgoing) return true
+    this.#pin.read(outgoing.readOffset)
     if (isFilled) {
       this.#options.ready()
       return true

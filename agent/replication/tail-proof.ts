@@ -3,6 +3,9 @@
 //
 // The leader itself is asked, with its epoch: a follower answers a Fetch with stale data too. Records
 // are compared, not bytes: a batch that was sealed again after a crash may have other boundaries.
+//
+// What this log has lost to damage stands in it as empty records; where the mirror has real ones it is
+// right, and they prove nothing. What was given up on purpose was never sent before it was empty.
 
 import type { Codecs } from '../../wasm/codecs.ts'
 import { AgentError } from '../base/errors.ts'
@@ -11,6 +14,7 @@ import { refusedBy } from '../kafka/client/kafka-fault.ts'
 import { errorName } from '../kafka/protocol/error-codes.ts'
 import * as fetchApi from '../kafka/protocol/messages/01-fetch.ts'
 import * as listOffsets from '../kafka/protocol/messages/02-list-offsets.ts'
+import { GapTracker } from '../log/gap-tracker.ts'
 import type { PartitionLog } from '../log/partition-log.ts'
 import {
   BATCH_HEADER_BYTES,
@@ -28,8 +32,15 @@ export interface MirrorLeader {
   leaderEpoch: number
 }
 
+/** `to` is the offset behind the last one. */
+export interface OffsetRange {
+  from: number
+  to: number
+}
+
 export type ProofOutcome =
-  | { kind: 'same' }
+  /** `compared` records are; those between `lost.from` and `lost.to` are lost here and real there. */
+  | { kind: 'same'; compared: number; lost: OffsetRange | undefined }
   | { kind: 'different'; offset: number }
   /** Retention took the records on one side, or the mirror may not be read: no proof. */
   | { kind: 'unproven'; reason: string }
@@ -52,6 +63,8 @@ export async function proveTail(
 ): Promise<ProofOutcome> {
   const { log, codecs } = question
   let offset = Math.max(from, log.logStartOffset)
+  let compared = 0
+  let lost: OffsetRange | undefined
   if (offset >= end) return { kind: 'unproven', reason: 'the local records are gone' }
   while (offset < end) {
     const fetched = await fetchFrom(question, offset)
@@ -71,14 +84,15 @@ export async function proveTail(
     }
     const local = await localRecords(log, codecs, first.offset, last.offset + 1)
     for (const [index, record] of upstream.entries()) {
-      const own = local[index]
-      if (own === undefined || !isSame(own, record)) {
-        return { kind: 'different', offset: record.offset }
-      }
+      const own = local.records[index]
+      if (own !== undefined && isSame(own, record)) compared++
+      else if (own !== undefined && local.damaged.has(record.offset)) {
+        lost = { from: lost?.from ?? record.offset, to: record.offset + 1 }
+      } else return { kind: 'different', offset: record.offset }
     }
     offset = last.offset + 1
   }
-  return { kind: 'same' }
+  return { kind: 'same', compared, lost }
 }
 
 /** Bytes of whole batches and perhaps a part, or the name of an error that says "not to be read". */
@@ -127,53 +141,73 @@ function refused({ log, leader }: ProofQuestion, what: string, code: number): Ag
   return refusedBy(leader.connection.address, `${what} ${log.name}`, code)
 }
 
+/** Whole batches, one after the other; the offset of one that cannot be one ends it. */
+function* batchesIn(bytes: Buffer): Generator<Buffer, number | undefined> {
+  for (let at = 0; at + BATCH_HEADER_BYTES <= bytes.length; ) {
+    const { size, baseOffset } = readBatchHeader(bytes, at)
+    if (size < BATCH_HEADER_BYTES) return baseOffset
+    if (at + size > bytes.length) break
+    yield bytes.subarray(at, at + size)
+    at += size
+  }
+  return undefined
+}
+
 /**
  * The records of whole batches within [from, end). A number: the batch there cannot be read, so
- * nobody here has written it.
+ * nobody here has written it. `see` gets every record of those batches, also from before `from`.
  */
 export function recordsOf(
   bytes: Buffer,
   codecs: Codecs,
   from: number,
   end: number,
+  see: (record: DecodedRecord) => void = () => {},
 ): DecodedRecord[] | number {
   const found: DecodedRecord[] = []
-  for (let at = 0; at + BATCH_HEADER_BYTES <= bytes.length; ) {
-    const { size, baseOffset } = readBatchHeader(bytes, at)
-    if (size < BATCH_HEADER_BYTES) return baseOffset
-    if (at + size > bytes.length) break
+  const batches = batchesIn(bytes)
+  for (let next = batches.next(); ; next = batches.next()) {
+    if (next.done) return next.value ?? found
+    const { baseOffset } = readBatchHeader(next.value)
+    if (baseOffset >= end) return found
     try {
-      for (const record of decodeRecords(bytes.subarray(at, at + size), codecs)) {
+      for (const record of decodeRecords(next.value, codecs)) {
+        see(record)
         if (record.offset >= from && record.offset < end) found.push(record)
       }
     } catch (error) {
       if (error instanceof AgentError) return baseOffset
       throw error
     }
-    at += size
   }
-  return found
 }
 
+/** With the offsets of those that stand for what damage has taken. */
 async function localRecords(
   log: PartitionLog,
   codecs: Codecs,
   from: number,
   end: number,
-): Promise<DecodedRecord[]> {
-  const found: DecodedRecord[] = []
+): Promise<{ records: DecodedRecord[]; damaged: Set<number> }> {
+  let records: DecodedRecord[] = []
+  const damaged = new Set<number>()
+  const gaps = new GapTracker()
+  const see = (record: DecodedRecord) => {
+    const reason = gaps.take(record)
+    if (reason !== undefined && reason !== 'dropped') damaged.add(record.offset)
+  }
   let offset = from
   while (offset < end) {
     const read = await log.read(offset, FETCH_BYTES)
     if (read.kind !== 'batches') break
-    const records = recordsOf(read.bytes, codecs, offset, end)
-    if (typeof records === 'number') {
-      throw new AgentError('CORRUPT_STORE', `${log.name}: the batch at ${records} cannot be read`)
+    const found = recordsOf(read.bytes, codecs, offset, end, see)
+    if (typeof found === 'number') {
+      throw new AgentError('CORRUPT_STORE', `${log.name}: the batch at ${found} cannot be read`)
     }
-    found.push(...records)
+    records = records.concat(found)
     offset = read.nextOffset
   }
-  return found
+  return { records, damaged }
 }
 
 export function isSame(a: DecodedRecord, b: DecodedRecord): boolean {

@@ -2,7 +2,10 @@
 
 import * as assert from 'uvu/assert'
 import { compareRecords } from '../../agent/cli/mirror-comparison.ts'
-import type { DecodedRecord } from '../../agent/record/record-batch.ts'
+import type { LossReason } from '../../agent/log/loss.ts'
+import { hollowBatch } from '../../agent/log/made-batch.ts'
+import { type DecodedRecord, decodeRecords } from '../../agent/record/record-batch.ts'
+import { codecs } from '../support/batches.ts'
 import { suite } from '../support/suite.ts'
 
 const test = suite('mirror comparison')
@@ -27,8 +30,9 @@ const compare = (local: DecodedRecord[], mirror: DecodedRecord[]) =>
 
 test('the same records are identical, nothing is fine too', async () => {
   const records = [1, 2, 3].map((offset) => record(offset))
-  assert.equal(await compare(records, records), { compared: 3, identical: 3, differences: [] })
-  assert.equal(await compare([], []), { compared: 0, identical: 0, differences: [] })
+  const none = { lostHere: 0, differences: [] }
+  assert.equal(await compare(records, records), { compared: 3, identical: 3, ...none })
+  assert.equal(await compare([], []), { compared: 0, identical: 0, ...none })
 })
 
 test('every field counts, and null is not empty', async () => {
@@ -68,6 +72,40 @@ test('of many differences the first few are shown, all are counted', async () =>
   const mirror = local.map((each) => ({ ...each, key: null }))
   const { compared, identical, differences } = await compare(local, mirror)
   assert.equal([compared, identical, differences.length], [100, 0, 5])
+})
+
+const hollow = (from: number, to: number, reason: LossReason) => [
+  ...decodeRecords(hollowBatch({ from, to, reason }, 5, codecs), codecs),
+]
+
+test('what damage took here and the mirror has is no difference, and counted by itself', async () => {
+  const records = Array.from({ length: 10 }, (_, offset) => record(offset))
+  for (const reason of ['rot', 'file', 'journal'] as const) {
+    const local = [...records.slice(0, 3), ...hollow(3, 7, reason), ...records.slice(7)]
+    const none = { differences: [] }
+    assert.equal(await compare(local, records), { compared: 6, identical: 6, lostHere: 4, ...none })
+    // Lost before it was sent: both have the gap.
+    assert.equal(await compare(local, local), { compared: 10, identical: 10, lostHere: 0, ...none })
+  }
+})
+
+test('what was dropped on purpose and is there all the same is a difference', async () => {
+  const records = [record(0), record(1)]
+  const { differences, lostHere } = await compare([record(0), ...hollow(1, 2, 'dropped')], records)
+  assert.is(lostHere, 0)
+  assert.equal(differences, ['offset 1 has another timestamp there'])
+})
+
+test('a range that begins inside a gap is told when the reading began before it', async () => {
+  const mirror = [record(5), record(6), record(7)]
+  const local = [...hollow(2, 7, 'rot'), record(7)]
+  const found = await compareRecords(each(local), each(mirror), 5)
+  assert.equal(found, { compared: 1, identical: 1, lostHere: 2, differences: [] })
+})
+
+test('a record that is missing there is a difference, lost here or not', async () => {
+  const { differences } = await compare([record(1), ...hollow(2, 4, 'rot')], [record(1), record(3)])
+  assert.equal(differences, ['offset 2 is missing there'])
 })
 
 test.run()

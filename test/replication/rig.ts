@@ -3,6 +3,8 @@
 
 import { Logger, Metrics } from '../../agent/base/telemetry.ts'
 import { Log } from '../../agent/log/log.ts'
+import type { LossReason } from '../../agent/log/loss.ts'
+import { hollowBatch } from '../../agent/log/made-batch.ts'
 import type { PartitionLog } from '../../agent/log/partition-log.ts'
 import type { DecodedRecord } from '../../agent/record/record-batch.ts'
 import { Replicator, type ReplicatorOptions } from '../../agent/replication/replicator.ts'
@@ -20,6 +22,8 @@ export interface RigOptions {
   partitions?: number
   nodes?: 1 | 2
   produceMax?: number
+  whenFull?: 'block' | 'dropOldest'
+  journalBytes?: number
   replicator?: Partial<ReplicatorOptions>
 }
 
@@ -58,12 +62,14 @@ export class ReplicationRig {
       ...{ directory: '/store', fs: this.#fs, kernel, clock: this.clock },
       logger: this.#logger(),
       metrics: new Metrics(),
-      ...{ gateway: 'gw', journalBytes: 256 * 1024, batchBytes: 16 * 1024, commitIntervalMs: 0 },
+      ...{ gateway: 'gw', batchBytes: 16 * 1024, commitIntervalMs: 0 },
+      journalBytes: this.#options.journalBytes ?? 256 * 1024,
       randomSalt: () => 4711,
     })
     this.#log = await this.during(opening)
     if (this.log.topic(TOPIC) !== undefined) return
-    const settings = { partitions: this.#options.partitions ?? 1, replicated: true }
+    const { partitions = 1, whenFull = 'block' } = this.#options
+    const settings = { partitions, replicated: true, whenFull }
     await this.during(this.log.createTopic(TOPIC, settings))
   }
 
@@ -151,6 +157,19 @@ export class ReplicationRig {
     if (options.seal) await this.during(partition.seal())
   }
 
+  /** Hollow records instead of `count` lost ones, as recovery puts them there. */
+  async appendHollow(count: number, reason: LossReason): Promise<void> {
+    const log = this.partition()
+    for (const to = log.logEndOffset + count; log.logEndOffset < to; ) {
+      const range = { from: log.logEndOffset, to, reason }
+      if (log.appendBatch(hollowBatch(range, this.clock.now(), codecs)) < 0) {
+        throw new Error('no room in the log')
+      }
+    }
+    await this.during(this.log.durable(this.log.openCommit))
+    await this.during(log.seal())
+  }
+
   /** Lets the clock and the loop run until the condition holds. */
   async until(what: string, condition: () => boolean): Promise<void> {
     const started = performance.now()
@@ -188,14 +207,14 @@ export class ReplicationRig {
   /** All records of a partition of the store. */
   async records(partition = 0): Promise<DecodedRecord[]> {
     const log = this.partition(partition)
-    const found: DecodedRecord[] = []
+    let found: DecodedRecord[] = []
     let offset = log.logStartOffset
     while (offset < log.highWatermark) {
       const read = await this.during(log.read(offset, 1 << 20))
       if (read.kind !== 'batches') throw new Error(`${read.kind} at ${offset}`)
       const records = recordsOf(read.bytes, codecs, offset, log.highWatermark)
       if (typeof records === 'number') throw new Error(`unreadable at ${records}`)
-      found.push(...records)
+      found = found.concat(records)
       offset = read.nextOffset
     }
     return found
