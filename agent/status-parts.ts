@@ -5,6 +5,7 @@ import type { Config } from './config/schema.ts'
 import type { MqttListener } from './ingest/mqtt-listener.ts'
 import type { KafkaListener } from './kafka/server/listener.ts'
 import type { Log } from './log/log.ts'
+import { LOSS_REASONS, type LossTotals, noLosses } from './log/loss.ts'
 import type { PartitionLog } from './log/partition-log.ts'
 import type { Topic } from './log/topic.ts'
 import type { Replicator } from './replication/replicator.ts'
@@ -53,7 +54,8 @@ export function statusParts({
       writtenBytesTotal: log.meter.writtenBytes,
       fsyncsTotal: log.meter.syncs,
       payloadBytesTotal: log.payloadBytes,
-      recordsLostTotal: recordsLost(log),
+      recordsLostTotal: total(recordsLost(log)),
+      recordsLost: recordsLost(log),
     }),
     topics: () => [...log.topics()].map((topic) => topicStatus(topic, replicator)),
     topicRecords: () => [...log.topics()].map(topicRecords),
@@ -69,12 +71,18 @@ export function statusParts({
   }
 }
 
-function recordsLost(log: Log): number {
-  let records = 0
+function recordsLost(log: Log): LossTotals {
+  const lost = noLosses()
   for (const { partitions } of log.topics()) {
-    for (const { lostTotal } of partitions) records += lostTotal
+    for (const { losses } of partitions) {
+      for (const reason of LOSS_REASONS) lost[reason] += losses.totals[reason]
+    }
   }
-  return records
+  return lost
+}
+
+function total(lost: LossTotals): number {
+  return LOSS_REASONS.reduce((sum, reason) => sum + lost[reason], 0)
 }
 
 function topicRecords({ name, partitions }: Topic): [topic: string, records: number] {

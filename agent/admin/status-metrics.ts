@@ -3,7 +3,8 @@
 // still has its name and its help.
 
 import type { Labels, Metrics } from '../base/telemetry.ts'
-import { LOSS_REASONS, REPLICATION_STATES, type StatusParts, type TopicStatus } from './status.ts'
+import { LOSS_REASONS } from '../log/loss.ts'
+import { REPLICATION_STATES, type StatusParts, type TopicStatus } from './status.ts'
 
 type Partition = TopicStatus['partitions'][number]
 type Samples = Iterable<readonly [labels: Labels, value: number]>
@@ -29,8 +30,8 @@ export function registerStatusMetrics(metrics: Metrics, parts: StatusParts): voi
     ),
   )
   gathered('counter', 'records_lost_total', 'Records whose place holds an empty one.', () => {
-    const { recordsLostTotal } = parts.disk()
-    return LOSS_REASONS.map((reason) => [{ reason }, recordsLostTotal])
+    const { recordsLost } = parts.disk()
+    return LOSS_REASONS.map((reason) => [{ reason }, recordsLost[reason]])
   })
   gathered('gauge', 'group_lag_records', 'Durable here, not committed by the group.', () =>
     groupLags(parts),

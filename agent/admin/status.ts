@@ -4,6 +4,7 @@
 // full) and the verdict. Nothing here does I/O.
 
 import type { Clock, Timer } from '../base/clock.ts'
+import type { LossTotals } from '../log/loss.ts'
 import { Rate } from './rate.ts'
 
 export const REPLICATION_STATES = [
@@ -17,9 +18,6 @@ export const REPLICATION_STATES = [
   'parked',
 ] as const
 export type ReplicationState = (typeof REPLICATION_STATES)[number]
-
-/** Why a record may be lost that was acked. */
-export const LOSS_REASONS = ['damage'] as const
 
 export interface PartitionStatus {
   readonly partition: number
@@ -70,6 +68,7 @@ interface DiskPart {
   readonly payloadBytesTotal: number
   readonly fsyncsTotal: number
   readonly recordsLostTotal: number
+  readonly recordsLost: LossTotals
 }
 
 export interface UpstreamPart {

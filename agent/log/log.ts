@@ -20,6 +20,7 @@ import { LogTime } from './log-time.ts'
 import type { MeteredFileSystem } from './metered-file-system.ts'
 import { OpenFiles } from './open-files.ts'
 import type { PartitionContext } from './partition-log.ts'
+import { Quarantine } from './quarantine.ts'
 import { recover } from './recovery.ts'
 import { Retainer } from './retainer.ts'
 import { Room } from './room.ts'
@@ -216,6 +217,9 @@ export class Log {
     if (this.#sealer.trouble !== undefined) reasons.push(this.#sealer.trouble)
     if (this.#checkpointer?.trouble !== undefined) reasons.push(this.#checkpointer.trouble)
     if (this.#room.budget.reason !== undefined) reasons.push(this.#room.budget.reason)
+    for (const { trouble } of this.#topics.partitions()) {
+      if (trouble !== undefined) reasons.push(trouble)
+    }
     return { ok: reasons.length === 0, reasons }
   }
 
@@ -270,6 +274,7 @@ export class Log {
     await this.#topics.removeDeleted()
     for (const partition of this.#topics.partitions()) {
       await partition.segments.removeBelow(partition.logStartOffset)
+      await partition.startMending()
     }
     await this.#room.budget.start(() => this.meter.writtenBytes)
     this.#retainer.start()
@@ -328,7 +333,7 @@ export class Log {
   }
 
   #createContext(): PartitionContext {
-    const { clock, fs, directory, batchBytes, segmentBytes } = this.#options
+    const { clock, logger, fs, directory, batchBytes, segmentBytes } = this.#options
     return {
       kernel: this.kernel,
       codecs: this.codecs,
@@ -338,6 +343,9 @@ export class Log {
       files: this.#files,
       directory,
       committer: this.#committer,
+      state: this.state,
+      logger,
+      quarantine: new Quarantine(fs, directory),
       indexCache: new IndexCache(this.kernel),
       batchBytes,
       segmentBytes,

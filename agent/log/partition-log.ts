@@ -11,7 +11,6 @@ import {
   BATCH_HEADER_BYTES,
   INGRESS,
   INGRESS_BYTES,
-  SCRATCH,
   SEAL,
   SEAL_BYTES,
 } from '../../wasm/assembly/limits.ts'
@@ -19,14 +18,14 @@ import { assert } from '../base/assert.ts'
 import { AgentError } from '../base/errors.ts'
 import { encodeHeader } from '../record/record.ts'
 import type { RecordsEntry } from './journal-entry.ts'
-import type { Losses, LossReason } from './loss.ts'
+import type { Losses, LossReason, LostRange } from './loss.ts'
 import { batchOfLargeRecord, hollowBatch } from './made-batch.ts'
 import { Mending, type MendingContext } from './mending.ts'
+import { OffsetWaiters } from './offset-waiters.ts'
 import { SegmentList, type SegmentListContext } from './segment-list.ts'
 import { firstAtTime } from './segment-scan.ts'
 import {
   RECORD_OVERHEAD_BYTES,
-  recordPointers,
   SLOT_RECORD_BYTES_MAX,
   type TailContext,
   TailList,
@@ -95,7 +94,7 @@ export class PartitionLog {
   isDeleted = false
   /** Its deletion is durable: nothing of it is needed any more. */
   isDiscarded = false
-  #sealWaiters: { offset: number; resolve: () => void; reject: (error: AgentError) => void }[] = []
+  readonly #sealWaiters = new OffsetWaiters()
 
   constructor(context: PartitionContext, topic: Topic, partition: number, logId: number) {
     this.#context = context
@@ -305,11 +304,10 @@ export class PartitionLog {
     if (this.sealedOffset >= offset) return Promise.resolve()
     const { failure } = this.#context.committer
     if (failure !== undefined) return Promise.reject(failure)
-    return new Promise((resolve, reject) => {
-      this.#sealWaiters.push({ offset, resolve, reject })
-      // One that could not be written while the log was closing is not tried again by itself.
-      this.#context.sealable(this)
-    })
+    const sealed = this.#sealWaiters.wait(offset)
+    // One that could not be written while the log was closing is not tried again by itself.
+    this.#context.sealable(this)
+    return sealed
   }
 
   freeze(): void {
@@ -339,7 +337,7 @@ export class PartitionLog {
     // A partition that was deleted meanwhile has no tails any more.
     if (this.tails[0] !== tail) return
     this.#tails.shift()
-    this.#settleSealed()
+    this.#sealWaiters.reached(this.sealedOffset)
   }
 
   /** Makes `offset` a batch boundary if a tail holds it in its middle. */
@@ -403,17 +401,22 @@ export class PartitionLog {
     await this.#mending.hollow({ from, to, reason })
   }
 
+  /** What went with segments that were given up as a whole. */
+  countLost(range: LostRange): void {
+    this.#mending.count(range)
+  }
+
   /** Ends all waiting and frees the memory: the partition is deleted. */
   discard(reason: AgentError): void {
     this.isDeleted = true
     this.isDiscarded = true
-    for (const waiter of this.#sealWaiters.splice(0)) waiter.reject(reason)
+    this.#sealWaiters.reject(reason)
     this.#tails.clear()
   }
 
   /** Nothing more becomes durable. */
   fail(failure: AgentError): void {
-    for (const waiter of this.#sealWaiters.splice(0)) waiter.reject(failure)
+    this.#sealWaiters.reject(failure)
   }
 
   // ---- recovery
@@ -433,21 +436,8 @@ export class PartitionLog {
 
   /** Those records of an entry that lie at or above the log end, encoded again. */
   restoreFrom(entry: RecordsEntry, arrival: number): void {
-    const { kernel } = this.#context
-    kernel.u8.set(entry.bytes, SCRATCH)
-    for (const record of recordPointers(kernel, SCRATCH, SCRATCH + entry.bytes.length)) {
-      if (entry.tailBase + record.offsetDelta < this.logEndOffset) continue
-      const written = this.#tails.append(
-        entry.baseTimestamp + record.timestampDelta,
-        record.key,
-        record.keyLength,
-        record.value,
-        record.valueLength,
-        record.headers,
-        record.headersLength,
-        record.headersCount,
-      )
-      if (written < 0) throw new AgentError('STORAGE_FULL', `${this.name}: no memory to recover`)
+    if (!this.#tails.restoreFrom(entry)) {
+      throw new AgentError('STORAGE_FULL', `${this.name}: no memory to recover`)
     }
     this.#restored(arrival)
   }
@@ -508,13 +498,5 @@ export class PartitionLog {
     // Retention took the segment while it was being read.
     assert(offset < logStartOffset, `${this.name} holds every offset from its log start`)
     return { kind: 'outOfRange', logStartOffset, highWatermark }
-  }
-
-  #settleSealed(): void {
-    if (this.#sealWaiters.length === 0) return
-    const sealed = this.sealedOffset
-    const done = this.#sealWaiters.filter((waiter) => waiter.offset <= sealed)
-    this.#sealWaiters = this.#sealWaiters.filter((waiter) => waiter.offset > sealed)
-    for (const waiter of done) waiter.resolve()
   }
 }

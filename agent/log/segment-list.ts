@@ -2,25 +2,51 @@
 //
 //   segment i ends where segment i + 1 begins; everything below the recovery point is synced
 //
-// A segment is rolled at `segmentBytes`. Its arrival time (of its newest record, wall time of the
-// commit) is what retention goes by; it lives in the checkpoint.
+// - A segment is rolled at `segmentBytes`. Its arrival time (of its newest record, wall time of the
+//   commit) is what retention goes by; it lives in the checkpoint.
+// - A segment that is missing below the recovery point is a gap in the list, until hollow segments
+//   fill it.
+// - What does not hold when it is read is handed to the one who mends it, and read again.
 
 import type { Clock } from '../base/clock.ts'
 import { AgentError, codeOf } from '../base/errors.ts'
 import type { SegmentMark } from './checkpoint.ts'
-import { type RetentionLimits, segmentsToRemove } from './retention.ts'
-import { baseOffsetOf, Segment, type SegmentContext } from './segment.ts'
+import type { LostRange } from './loss.ts'
+import { HOLLOW_RECORDS_MAX } from './made-batch.ts'
+import { isNoSpace } from './reserve.ts'
+import type { SegmentFacts } from './retention.ts'
+import { type Damage, isUnreadable } from './salvage.ts'
+import { Segment, type SegmentContext, type SegmentRead } from './segment.ts'
+import { baseOffsetOf, segmentName } from './segment-file.ts'
+import { REWRITE_SUFFIX, replaceSegment } from './segment-rewrite.ts'
 
 export interface SegmentListContext extends SegmentContext {
   clock: Clock
   segmentBytes: number
 }
 
+/** Who puts right what does not hold. */
+export interface Mender {
+  /** A segment, or what is missing between segments. Rejects when it cannot: CORRUPT_STORE. */
+  mend(segment: Segment | undefined): Promise<void>
+  /** Bytes that are about to be cut, and are nowhere else. */
+  keep(segment: Segment, damage: Damage): Promise<void>
+}
+
+/** Empty records take less in a hollow batch. */
+const HOLLOW_BATCH_BYTES = 100_000
+/** A read is repeated after a mending so often; each time finds something else damaged. */
+const MENDINGS_MAX = 4
+
 export class SegmentList {
   readonly #context: SegmentListContext
   readonly #directory: string
+  readonly #mender: Mender
   readonly #segments: Segment[] = []
-  readonly #arrivals = new Map<Segment, number>()
+  /** Missing below the recovery point when the log was opened; in order. */
+  #gaps: LostRange[] = []
+  /** Damaged, as recovery found. */
+  readonly #damagedSegments = new Set<Segment>()
   /** Rolled since the last sync: their indexes are completed there. */
   readonly #rolled = new Set<Segment>()
   #hasNewNames = false
@@ -30,9 +56,10 @@ export class SegmentList {
   #appending: Promise<unknown> = Promise.resolve()
   #isRemoved = false
 
-  constructor(context: SegmentListContext, directory: string) {
+  constructor(context: SegmentListContext, directory: string, mender: Mender) {
     this.#context = context
     this.#directory = directory
+    this.#mender = mender
   }
 
   get bytes(): number {
@@ -45,33 +72,58 @@ export class SegmentList {
 
   /**
    * Finds the segments on disk and checks those above the recovery point: what does not hold there
-   * is cut, with all segments behind it, because the journal has it. Returns the end.
+   * is cut, with all segments behind it, because the journal has it. What is missing below the
+   * recovery point is a gap. Returns the end.
    */
   async open(recoveryOffset: number, marks: readonly SegmentMark[]): Promise<number> {
     const bases = await this.#findBases()
-    let end = 0
+    const arrivals = new Map(marks.map(({ baseOffset, arrival }) => [baseOffset, arrival]))
+    const present = new Set(bases)
+    const missing = [...arrivals.keys()]
+      .filter((base) => base < recoveryOffset && !present.has(base))
+      .sort((a, b) => a - b)
+    let end = bases[0] !== undefined && bases[0] <= recoveryOffset ? bases[0] : 0
     for (const [index, baseOffset] of bases.entries()) {
-      const nextBase = bases[index + 1]
       // Names and bytes above the recovery point reach the disk in any order, or not at all.
-      if (index === 0 ? baseOffset > recoveryOffset : baseOffset !== end) {
+      if (baseOffset < end || (baseOffset > end && baseOffset > recoveryOffset)) {
         await this.#removeFiles(bases.slice(index))
         break
       }
-      // One that ends right at the recovery point may have been rolled after it was synced.
-      const isSynced = nextBase !== undefined && nextBase < recoveryOffset
-      const segment = await Segment.open(this.#context, this.#directory, baseOffset, nextBase)
-      if (!isSynced) {
-        await segment.recover(Math.max(recoveryOffset, baseOffset))
-        // Its name may be one that no checkpoint has synced, and its indexes are not complete.
-        this.#hasNewNames = true
-        if (nextBase !== undefined) this.#rolled.add(segment)
-      }
-      const mark = marks.find((candidate) => candidate.baseOffset === baseOffset)
-      this.#arrivals.set(segment, mark?.arrival ?? this.#context.clock.now())
+      if (baseOffset > end) this.#miss(end, baseOffset, missing)
+      const nextMissing = missing.find((base) => base > baseOffset) ?? Infinity
+      const next = Math.min(bases[index + 1] ?? Infinity, nextMissing)
+      const segment = await this.#open(baseOffset, next, recoveryOffset)
+      segment.arrival = arrivals.get(baseOffset) ?? this.#context.clock.now()
       this.#segments.push(segment)
       end = segment.nextOffset
     }
-    return end
+    if (end < recoveryOffset) this.#miss(end, recoveryOffset, missing)
+    return Math.max(end, recoveryOffset)
+  }
+
+  async #open(baseOffset: number, next: number, recoveryOffset: number): Promise<Segment> {
+    const isFinished = Number.isFinite(next)
+    // One that ends right at the recovery point may have been rolled after it was synced.
+    const isSynced = next < recoveryOffset
+    const segment = await Segment.open(
+      this.#context,
+      this.#directory,
+      baseOffset,
+      isFinished ? next : undefined,
+    )
+    if (isSynced) return segment
+    const keep = (damage: Damage) => this.#mender.keep(segment, damage)
+    const { damages } = await segment.recover(Math.max(recoveryOffset, baseOffset), keep)
+    if (damages.length > 0) this.#damagedSegments.add(segment)
+    // Its name may be one that no checkpoint has synced, and its indexes are not complete.
+    this.#hasNewNames = true
+    if (isFinished) this.#rolled.add(segment)
+    return segment
+  }
+
+  #miss(from: number, to: number, missing: readonly number[]): void {
+    const isFile = this.#segments.length === 0 || missing.some((base) => base >= from && base < to)
+    this.#gaps.push({ from, to, reason: isFile ? 'file' : 'rot' })
   }
 
   /** Appends one sealed batch, rolling first if need be. Written, not durable, when it resolves. */
@@ -79,7 +131,7 @@ export class SegmentList {
     batch: Uint8Array,
     place: { baseOffset: number; endOffset: number; arrival: number },
   ): Promise<void> {
-    const appending = this.#append(batch, place)
+    const appending = this.#appending.then(() => this.#append(batch, place))
     this.#appending = appending.catch(() => {})
     return appending
   }
@@ -105,23 +157,51 @@ export class SegmentList {
       await active.append(batch)
     } catch (error) {
       // One bad place on the disk must not hold up a partition for ever; a full disk is no damage.
-      if (codeOf(error) !== 'ENOSPC') this.#damaged = active
+      if (!isNoSpace(error)) this.#damaged = active
       throw error
     }
-    this.#arrivals.set(active, place.arrival)
+    active.arrival = place.arrival
   }
 
-  /** Whole batches from the one that holds `offset`; undefined when retention took it. */
+  /**
+   * Whole batches from the one that holds `offset`; undefined when retention took it. Fault:
+   * CORRUPT_STORE, when what does not hold cannot be mended.
+   */
   async read(
     offset: number,
     maxBytes: number,
   ): Promise<{ bytes: Buffer; baseOffset: number; nextOffset: number } | undefined> {
-    const segment = this.#holding(offset)
-    if (segment === undefined) return undefined
-    const read = await segment.readBatchesAt(offset, maxBytes)
-    if (read.kind === 'batches') return read
-    if (read.kind === 'empty') return undefined
-    throw new AgentError('CORRUPT_STORE', `${segment.path} at ${read.position}: ${read.reason}`)
+    for (let mendings = 0; ; mendings++) {
+      const segment = this.#holding(offset)
+      if (segment === undefined && !this.#isGap(offset)) return undefined
+      const rewrites = segment?.rewrites
+      const read = await this.#tryRead(segment, offset, maxBytes)
+      if (read.kind === 'batches') return read
+      if (read.kind === 'empty' || segment?.isRemoved === true) return undefined
+      if (mendings === MENDINGS_MAX) {
+        const place = `${segment?.path ?? this.#directory} at ${read.position}`
+        throw new AgentError('CORRUPT_STORE', `${place}: ${read.reason}`)
+      }
+      // When the file was replaced meanwhile, the place was looked for in the old one.
+      if (segment?.rewrites === rewrites) await this.#mender.mend(segment)
+    }
+  }
+
+  async #tryRead(
+    segment: Segment | undefined,
+    offset: number,
+    maxBytes: number,
+  ): Promise<SegmentRead> {
+    if (segment === undefined)
+      return { kind: 'corrupt', position: 0, reason: 'a segment is missing' }
+    try {
+      return await segment.readBatchesAt(offset, maxBytes)
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      // What comes before the bad place can still be had.
+      if (maxBytes > 1) return this.#tryRead(segment, offset, 1)
+      return { kind: 'corrupt', position: 0, reason: String(error) }
+    }
   }
 
   async offsetForTime(
@@ -130,54 +210,152 @@ export class SegmentList {
   ): Promise<{ offset: number; timestamp: number } | undefined> {
     for (const segment of [...this.#segments]) {
       if (segment.nextOffset <= fromOffset) continue
-      const from = Math.max(fromOffset, segment.baseOffset)
-      const found = await segment.offsetForTime(timestamp, from).catch((error) => {
-        if (segment.isRemoved) return undefined
-        throw error
-      })
+      const found = await this.#searchTime(segment, timestamp, fromOffset)
       if (found !== undefined) return found
     }
     return undefined
   }
 
+  async #searchTime(
+    segment: Segment,
+    timestamp: number,
+    fromOffset: number,
+  ): Promise<{ offset: number; timestamp: number } | undefined> {
+    for (let mendings = 0; ; mendings++) {
+      const { rewrites } = segment
+      try {
+        return await segment.offsetForTime(timestamp, Math.max(fromOffset, segment.baseOffset))
+      } catch (error) {
+        if (segment.isRemoved) return undefined
+        if (!isDamage(error) || mendings === MENDINGS_MAX) throw error
+        if (segment.rewrites === rewrites) await this.#mender.mend(segment)
+      }
+    }
+  }
+
+  // ---- mending
+
+  get end(): number {
+    return this.#segments.at(-1)?.nextOffset ?? 0
+  }
+
+  /** Those that hold an offset of a range. */
+  within({ from, to }: { from: number; to: number }): Segment[] {
+    return this.#segments.filter(
+      ({ baseOffset, nextOffset }) => baseOffset < to && nextOffset > from,
+    )
+  }
+
+  /** What recovery found damaged and nobody has mended. */
+  get damaged(): Segment[] {
+    return [...this.#damagedSegments].filter(({ isRemoved }) => !isRemoved)
+  }
+
+  /** The offsets from the log start on that no segment holds. */
+  gaps(logStartOffset: number): LostRange[] {
+    const [first] = this.#segments
+    if (first !== undefined && first.baseOffset > logStartOffset && !this.#isGap(logStartOffset)) {
+      this.#gaps.unshift({ from: logStartOffset, to: first.baseOffset, reason: 'file' })
+    }
+    return this.#gaps
+      .map((gap) => ({ ...gap, from: Math.max(gap.from, logStartOffset) }))
+      .filter(({ from, to }) => from < to)
+  }
+
+  /** Puts hollow segments where a gap is; durable when it resolves. */
+  async fill(gap: LostRange): Promise<void> {
+    const { fs, codecs, segmentBytes } = this.#context
+    const before = this.#segments.findLast(({ nextOffset }) => nextOffset <= gap.from)
+    const behind = this.#segments.find(({ baseOffset }) => baseOffset >= gap.to)
+    const arrival = (before ?? behind)?.arrival ?? this.#context.clock.now()
+    const newest = (await before?.maxTimestamp().catch(() => -1)) ?? -1
+    const timestamp = newest < 0 ? arrival : newest
+    await this.#makeDirectory()
+    const span = Math.max(1, Math.floor(segmentBytes / HOLLOW_BATCH_BYTES)) * HOLLOW_RECORDS_MAX
+    for (let from = gap.from; from < gap.to; ) {
+      const to = Math.min(gap.to, (Math.floor(from / span) + 1) * span)
+      const path = `${this.#directory}/${segmentName(from)}.log`
+      await replaceSegment(
+        fs,
+        path,
+        undefined,
+        [{ ...gap, from, to, kind: 'hollow', timestamp }],
+        codecs,
+      )
+      const segment = await Segment.open(this.#context, this.#directory, from, to)
+      segment.arrival = arrival
+      const index = this.#segments.findIndex(({ baseOffset }) => baseOffset >= to)
+      this.#segments.splice(index < 0 ? this.#segments.length : index, 0, segment)
+      this.#rolled.add(segment)
+      from = to
+    }
+    this.#gaps = this.#gaps.filter(({ from, to }) => to <= gap.from || from >= gap.to)
+  }
+
+  /** The file of a segment was replaced; its indexes are to be finished again. */
+  mended(segment: Segment): void {
+    this.#damagedSegments.delete(segment)
+    if (segment !== this.#segments.at(-1)) this.#rolled.add(segment)
+  }
+
+  /** Names are durable when it resolves. */
+  async syncNames(): Promise<void> {
+    this.#hasNewNames = false
+    try {
+      await this.#context.fs.syncDirectory(this.#directory)
+      await this.#context.fs.syncDirectory(parentOf(this.#directory))
+    } catch (error) {
+      this.#hasNewNames = true
+      throw error
+    }
+  }
+
+  #isGap(offset: number): boolean {
+    return this.#gaps.some(({ from, to }) => from <= offset && offset < to)
+  }
+
+  // ---- durability and retention
+
   /** Everything appended before the call is durable, names included. Returns where that ends. */
   async sync(): Promise<number> {
-    const end = this.#segments.at(-1)?.nextOffset ?? 0
+    const { end } = this
     for (const segment of [...this.#rolled]) {
       await segment.finish()
       this.#rolled.delete(segment)
     }
     for (const segment of [...this.#segments]) if (segment.isUnsynced) await segment.sync()
-    if (this.#hasNewNames) {
-      this.#hasNewNames = false
-      try {
-        await this.#context.fs.syncDirectory(this.#directory)
-        await this.#context.fs.syncDirectory(parentOf(this.#directory))
-      } catch (error) {
-        this.#hasNewNames = true
-        throw error
-      }
-    }
+    if (this.#hasNewNames) await this.syncNames()
     return end
   }
 
   marks(): SegmentMark[] {
     return this.#segments.map((segment) => ({
       baseOffset: segment.baseOffset,
-      arrival: this.#arrivals.get(segment) ?? 0,
+      arrival: segment.arrival,
     }))
   }
 
-  /** Where the log may start after retention; undefined when nothing may go. */
-  expire(limits: RetentionLimits): number | undefined {
-    const facts = this.#segments.map((segment) => ({
-      baseOffset: segment.baseOffset,
-      nextOffset: segment.nextOffset,
-      bytes: segment.size,
-      lastArrivalMs: this.#arrivals.get(segment) ?? 0,
+  /** What retention judges by, oldest first. */
+  facts(): SegmentFacts[] {
+    return this.#segments.map(({ baseOffset, nextOffset, size, arrival }) => ({
+      baseOffset,
+      nextOffset,
+      bytes: size,
+      lastArrivalMs: arrival,
     }))
-    const count = segmentsToRemove(facts, limits)
-    return count === 0 ? undefined : facts[count - 1]!.nextOffset
+  }
+
+  /** What was written so far ends in a segment that is not written to any more, so that it may go. */
+  roll(): Promise<void> {
+    const rolling = this.#appending.then(async () => {
+      const active = this.#segments.at(-1)
+      if (active === undefined || active.size === 0 || this.#isRemoved) return
+      this.#rolled.add(active)
+      const fresh = await this.#create(active.nextOffset)
+      fresh.arrival = active.arrival
+    })
+    this.#appending = rolling.catch(() => {})
+    return rolling
   }
 
   /** Deletes the segments that end at or below `offset`. */
@@ -185,7 +363,7 @@ export class SegmentList {
     while (this.#segments.length > 1 && this.#segments[0]!.nextOffset <= offset) {
       const segment = this.#segments.shift()!
       this.#rolled.delete(segment)
-      this.#arrivals.delete(segment)
+      this.#damagedSegments.delete(segment)
       await segment.remove()
     }
   }
@@ -196,7 +374,8 @@ export class SegmentList {
     await this.#appending
     for (const segment of this.#segments.splice(0)) await segment.remove()
     this.#rolled.clear()
-    this.#arrivals.clear()
+    this.#damagedSegments.clear()
+    this.#gaps = []
     await removeDirectory(this.#context, this.#directory)
   }
 
@@ -211,19 +390,27 @@ export class SegmentList {
       throw error
     })
     this.#hasDirectory = names !== undefined
+    // Never finished: the file it was to replace is whole.
+    for (const name of names ?? []) {
+      if (name.endsWith(`.log${REWRITE_SUFFIX}`)) await fs.remove(`${this.#directory}/${name}`)
+    }
     const bases = (names ?? []).map(baseOffsetOf).filter((base) => base !== undefined)
     return bases.sort((a, b) => a - b)
   }
 
   async #create(baseOffset: number): Promise<Segment> {
-    if (!this.#hasDirectory) {
-      await this.#context.fs.makeDirectory(this.#directory)
-      this.#hasDirectory = true
-    }
+    await this.#makeDirectory()
     const segment = await Segment.create(this.#context, this.#directory, baseOffset)
     this.#segments.push(segment)
     this.#hasNewNames = true
     return segment
+  }
+
+  async #makeDirectory(): Promise<void> {
+    if (this.#hasDirectory) return
+    await this.#context.fs.makeDirectory(this.#directory)
+    this.#hasDirectory = true
+    this.#hasNewNames = true
   }
 
   #holding(offset: number): Segment | undefined {
@@ -244,6 +431,11 @@ export class SegmentList {
       await segment.remove()
     }
   }
+}
+
+/** Bytes that are not what was written, or that the disk does not give, or a file that is gone. */
+function isDamage(error: unknown): boolean {
+  return isUnreadable(error) || ['CORRUPT_STORE', 'CORRUPT_BATCH', 'ENOENT'].includes(codeOf(error))
 }
 
 /** The directory that holds the name of `path`. */

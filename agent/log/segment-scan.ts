@@ -8,8 +8,10 @@
 //   torn     the bytes left cannot be a whole batch: a write that did not get there
 //   corrupt  a whole batch's worth of bytes that is not what was written
 
+import { SCRATCH, SCRATCH_BYTES } from '../../wasm/assembly/limits.ts'
 import type { Codecs } from '../../wasm/codecs.ts'
 import { assert } from '../base/assert.ts'
+import { AgentError } from '../base/errors.ts'
 import {
   BATCH,
   BATCH_HEADER_BYTES,
@@ -159,38 +161,89 @@ export function firstBatch(
   return holds ? first : `offset ${first.baseOffset} instead of ${offset}`
 }
 
-/** How many bytes, from the batch with `baseOffset` on, are whole batches below a limit. */
+/**
+ * How many bytes, from the batch with `baseOffset` on, are whole batches below a limit whose CRCs
+ * hold; `fault`: why the one behind them does not.
+ */
 export function wholeBatches(
   bytes: Buffer,
   baseOffset: number,
   limitOffset: number,
-): { length: number; nextOffset: number } {
+  codecs: Codecs,
+): { length: number; nextOffset: number; fault: string | undefined } {
+  const crcs = new BatchCrcs(bytes, codecs)
   let length = 0
   let nextOffset = baseOffset
+  let fault: string | undefined
   while (length + BATCH_HEADER_BYTES <= bytes.length) {
-    const batch = readScanned(bytes, length, length)
-    if (typeof batch === 'string' || batch.baseOffset !== nextOffset) break
-    if (length + batch.size > bytes.length || batch.nextOffset > limitOffset) break
-    length += batch.size
-    nextOffset = batch.nextOffset
+    const size = bytes.readInt32BE(length + BATCH.length) + BATCH_PREFIX_BYTES
+    const next = nextOffset + bytes.readInt32BE(length + BATCH.lastOffsetDelta) + 1
+    const isBatch =
+      size >= BATCH_HEADER_BYTES && next > nextOffset && bytes[length + BATCH.magic] === 2
+    if (!isBatch || readInt64(bytes, length) !== nextOffset) {
+      fault = `no batch of offset ${nextOffset}`
+      break
+    }
+    if (length + size > bytes.length || next > limitOffset) break
+    if (!crcs.holds(length, size)) {
+      fault = `the CRC of the batch at offset ${nextOffset} does not hold`
+      break
+    }
+    length += size
+    nextOffset = next
   }
-  return { length, nextOffset }
+  return { length, nextOffset, fault }
 }
 
-/** Reads a range of one file and writes it at the same place of another, or of the same. */
+/** Checks batches of one buffer, in order, out of a copy of as many as the scratch window holds. */
+class BatchCrcs {
+  readonly #bytes: Buffer
+  readonly #codecs: Codecs
+  #copied = 0
+  #copiedEnd = 0
+
+  constructor(bytes: Buffer, codecs: Codecs) {
+    this.#bytes = bytes
+    this.#codecs = codecs
+  }
+
+  holds(position: number, size: number): boolean {
+    const stored = this.#bytes.readUInt32BE(position + BATCH.crc)
+    const { kernel } = this.#codecs
+    if (size > SCRATCH_BYTES) {
+      const covered = this.#bytes.subarray(position + BATCH.attributes, position + size)
+      return this.#codecs.crc32c(covered) === stored
+    }
+    if (position + size > this.#copiedEnd) {
+      this.#copied = position
+      this.#copiedEnd = Math.min(this.#bytes.length, position + SCRATCH_BYTES)
+      kernel.u8.set(this.#bytes.subarray(position, this.#copiedEnd), SCRATCH)
+    }
+    const at = SCRATCH + position - this.#copied
+    return kernel.crc32c(at + BATCH.attributes, size - BATCH.attributes) === stored
+  }
+}
+
+/** Reads a range of one file and writes it to another, or in place once more. */
 export async function copyRange(
   source: OpenFile,
   target: OpenFile,
   from: number,
   to: number,
+  targetPosition = from,
 ): Promise<void> {
   const window = Buffer.allocUnsafe(Math.min(to - from, COPY_WINDOW_BYTES))
-  for (let position = from; position < to; ) {
-    const bytes = window.subarray(0, to - position)
-    await source.read(bytes, position)
-    await target.write([bytes], position)
-    position += bytes.length
+  for (let done = 0; done < to - from; ) {
+    const bytes = window.subarray(0, to - from - done)
+    const length = await source.read(bytes, from + done)
+    if (length < bytes.length) throw shortFile(from + done + length)
+    await target.write([bytes], targetPosition + done)
+    done += bytes.length
   }
+}
+
+function shortFile(position: number): AgentError {
+  return new AgentError('CORRUPT_STORE', `a segment file ends at ${position} while it is copied`)
 }
 
 async function crcOf(window: ReadWindow, batch: ScannedBatch, codecs: Codecs): Promise<number> {

@@ -3,23 +3,27 @@
 //
 // - Offsets are dense: each batch begins where the one before it ends.
 // - Changes run one after the other; reads run beside them and see only what is whole.
-// - Opening reads nothing; the open files are bounded.
+// - Opening reads nothing and keeps hardly anything; the open files are bounded.
+// - No batch is given out whose CRC does not hold.
 // - An index entry is believed only when the batch it points to agrees; a missing or wrong index
 //   is made again from the headers of the batches.
 // - Nothing is durable before `sync`; until then the journal has it.
+// - The file can be replaced by one with the same offsets (segment-rewrite.ts); who reads then may
+//   find that what was where has changed, and looks again.
 
 import type { Codecs } from '../../wasm/codecs.ts'
 import { assert } from '../base/assert.ts'
 import { AgentError, codeOf } from '../base/errors.ts'
 import { BATCH_HEADER_BYTES } from '../record/record-batch.ts'
-import type { FileSystem, OpenFile } from './file-system.ts'
 import { type BatchStart, IndexPair } from './index-pair.ts'
-import type { OpenFiles } from './open-files.ts'
+import type { LostRange } from './loss.ts'
+import type { Damage } from './salvage.ts'
+import { SegmentFile, type SegmentFileContext } from './segment-file.ts'
 import type { IndexCache } from './segment-index.ts'
+import { recoverSegment, type SegmentRecovery } from './segment-recovery.ts'
+import { type Part, planRewrite, type SegmentPlan, surveyRange } from './segment-rewrite.ts'
 import {
   type BatchVisitor,
-  copyRange,
-  firstAtTime,
   firstBatch,
   readAll,
   readScanned,
@@ -28,12 +32,10 @@ import {
   scanBatches,
   wholeBatches,
 } from './segment-scan.ts'
+import { offsetForTime } from './segment-time.ts'
 
 /** What all segments of a log share. */
-export interface SegmentContext {
-  fs: FileSystem
-  codecs: Codecs
-  files: OpenFiles
+export interface SegmentContext extends SegmentFileContext {
   indexCache: IndexCache
 }
 
@@ -44,56 +46,35 @@ export type SegmentRead =
   /** What stands at `position` is not the batch holding the offset. */
   | { kind: 'corrupt'; position: number; reason: string }
 
-export interface SegmentRecovery {
-  /** How the scan of what was not known to be synced ended. */
-  outcome: ScanOutcome
-  nextOffset: number
-  /** Bytes behind the last good batch that were cut off. */
-  cutBytes: number
-}
-
 /** Positions and relative offsets in an index are i32. */
 const RELATIVE_MAX = 0x7fffffff
 /** Places where a sequential reader goes on, remembered to save it the search. */
 const RESUME_PLACES_MAX = 8
 
+const SETTLED = Promise.resolve()
+
 type Located =
   | { kind: 'at'; position: number }
   | { kind: 'corrupt'; position: number; reason: string }
 
-/** Names sort as their offsets do. */
-export function segmentName(baseOffset: number): string {
-  return String(baseOffset).padStart(20, '0')
-}
-
-/** The base offset of `<20 digits>.log`; undefined for any other name. */
-export function baseOffsetOf(fileName: string): number | undefined {
-  return /^\d{20}\.log$/.test(fileName) ? Number(fileName.slice(0, 20)) : undefined
-}
-
 export class Segment {
   readonly baseOffset: number
-  readonly path: string
+  /** Arrival of its newest record, ms; 0: not known. */
+  arrival = 0
   readonly #context: SegmentContext
-  readonly #indexes: IndexPair
-  readonly #resume = new Map<number, number>()
-  #size = 0
+  readonly #file: SegmentFile
+  /** Made when it is first needed: a log has thousands of segments that nobody reads. */
+  #indexPair: IndexPair | undefined
+  #resume: Map<number, number> | undefined
   #nextOffset: number
-  #isUnsynced = false
-  #syncFailed = false
   #isRemoved = false
-  #last: Promise<unknown> = Promise.resolve()
+  #last: Promise<unknown> = SETTLED
 
   private constructor(context: SegmentContext, directory: string, baseOffset: number) {
-    const stem = `${directory}/${segmentName(baseOffset)}`
     this.baseOffset = baseOffset
-    this.path = `${stem}.log`
+    this.#file = new SegmentFile(context, directory, baseOffset)
     this.#nextOffset = baseOffset
     this.#context = context
-    this.#indexes = new IndexPair(context, stem, baseOffset, {
-      walk: (from, visit) => this.#walk(from, visit),
-      headerAt: (position) => this.#headerAt(position),
-    })
   }
 
   /** A new, empty segment. Its name is durable after a sync of the directory. */
@@ -103,7 +84,7 @@ export class Segment {
     baseOffset: number,
   ): Promise<Segment> {
     const segment = new Segment(context, directory, baseOffset)
-    await (await context.fs.open(segment.path, 'exclusive')).close()
+    await segment.#file.create()
     segment.#indexes.clear()
     return segment
   }
@@ -119,16 +100,27 @@ export class Segment {
     nextOffset = baseOffset,
   ): Promise<Segment> {
     const segment = new Segment(context, directory, baseOffset)
-    const size = await context.fs.size(segment.path)
-    if (size === undefined) throw new AgentError('CORRUPT_STORE', `${segment.path} is missing`)
-    segment.#size = size
+    await segment.#file.find()
     segment.#nextOffset = nextOffset
     return segment
   }
 
+  get path(): string {
+    return this.#file.path
+  }
+
+  get codecs(): Codecs {
+    return this.#context.codecs
+  }
+
+  /** How often its file was replaced: positions of before then mean nothing any more. */
+  get rewrites(): number {
+    return this.#file.rewrites
+  }
+
   /** Bytes of whole batches, written. */
   get size(): number {
-    return this.#size
+    return this.#file.size
   }
 
   /** Offset behind the last written batch. */
@@ -137,7 +129,7 @@ export class Segment {
   }
 
   get isUnsynced(): boolean {
-    return this.#isUnsynced
+    return this.#file.isUnsynced
   }
 
   get isRemoved(): boolean {
@@ -146,7 +138,7 @@ export class Segment {
 
   /** Whether so many bytes up to this last offset can still be indexed. */
   canTake(bytes: number, lastOffset: number): boolean {
-    return this.#size + bytes <= RELATIVE_MAX && lastOffset - this.baseOffset <= RELATIVE_MAX
+    return this.size + bytes <= RELATIVE_MAX && lastOffset - this.baseOffset <= RELATIVE_MAX
   }
 
   /**
@@ -156,13 +148,11 @@ export class Segment {
   append(batches: Uint8Array): Promise<void> {
     return this.#serially(async () => {
       const bytes = Buffer.from(batches.buffer, batches.byteOffset, batches.length)
-      const start = this.#size
-      const added = readAll(bytes, start, this.#nextOffset)
+      const added = readAll(bytes, this.size, this.#nextOffset)
       const { nextOffset } = added.at(-1)!
       assert(this.canTake(bytes.length, nextOffset - 1), 'a segment is rolled before it is full')
-      await this.#use((file) => this.#write(file, bytes, start))
+      await this.#file.append(bytes)
       for (const batch of added) this.#indexes.add(batch)
-      this.#size = start + bytes.length
       this.#nextOffset = nextOffset
       // Indexes can be made again: a disk that has no room for them fails nothing here.
       if (this.#indexes.offsets.needsFlush) await this.#indexes.flush().catch(() => {})
@@ -172,20 +162,8 @@ export class Segment {
   /** What was appended or cut before the call is durable when it resolves. */
   async sync(): Promise<void> {
     await this.#last
-    if (!this.#isUnsynced || this.#isRemoved) return
-    // Set again by a write that begins before the sync has ended.
-    this.#isUnsynced = false
-    try {
-      // Once one has failed, no later sync of this file proves anything.
-      if (!this.#syncFailed) await this.#use((file) => file.sync())
-    } catch {
-      this.#syncFailed = true
-    }
-    if (this.#syncFailed) {
-      this.#isUnsynced = true
-      await this.#serially(() => this.#rewrite())
-    }
-    if (!this.#isUnsynced) this.#context.files.release(this.path)
+    if (!this.isUnsynced || this.#isRemoved) return
+    if (!(await this.#file.sync())) await this.#serially(() => this.#rewriteUnsynced())
   }
 
   /** Index entries are written, not durable, when it resolves. */
@@ -200,7 +178,7 @@ export class Segment {
 
   /** Raw bytes: how many were read. */
   read(position: number, target: Uint8Array): Promise<number> {
-    return this.#use((file) => file.read(target, position))
+    return this.#file.read(position, target)
   }
 
   /** Position of the batch that holds an offset of this segment. Fault: CORRUPT_STORE. */
@@ -219,19 +197,21 @@ export class Segment {
     maxBytes: number,
     limitOffset = Number.MAX_SAFE_INTEGER,
   ): Promise<SegmentRead> {
+    const { rewrites } = this
     try {
       const located = await this.#locate(offset)
       if (located.kind === 'corrupt') return located
       const { position } = located
-      const [end, limit] = [this.#size, Math.min(limitOffset, this.#nextOffset)]
-      let bytes = await this.#bytesAt(position, Math.max(maxBytes, BATCH_HEADER_BYTES), end)
+      const [end, limit] = [this.size, Math.min(limitOffset, this.#nextOffset)]
+      let bytes = await this.#file.bytesAt(position, Math.max(maxBytes, BATCH_HEADER_BYTES), end)
       const first = firstBatch(bytes, position, end, offset)
       if (typeof first === 'string') return { kind: 'corrupt', position, reason: first }
       if (first.nextOffset > limit) return { kind: 'empty' }
-      if (first.size > bytes.length) bytes = await this.#bytesAt(position, first.size, end)
-      const { length, nextOffset } = wholeBatches(bytes, first.baseOffset, limit)
-      if (length === 0) return { kind: 'corrupt', position, reason: 'file is shorter' }
-      this.#remember(nextOffset, position + length)
+      if (first.size > bytes.length) bytes = await this.#file.bytesAt(position, first.size, end)
+      const whole = wholeBatches(bytes, first.baseOffset, limit, this.codecs)
+      const { length, nextOffset, fault } = whole
+      if (length === 0) return { kind: 'corrupt', position, reason: fault ?? 'file is shorter' }
+      if (rewrites === this.rewrites) this.#remember(nextOffset, position + length)
       const { baseOffset } = first
       return { kind: 'batches', bytes: bytes.subarray(0, length), baseOffset, nextOffset }
     } catch (error) {
@@ -241,21 +221,49 @@ export class Segment {
   }
 
   /** The first record at or after a time, at or after an offset; by the records' own time. */
-  async offsetForTime(
+  offsetForTime(
     timestamp: number,
     fromOffset = this.baseOffset,
   ): Promise<{ offset: number; timestamp: number } | undefined> {
-    if (this.#nextOffset <= fromOffset || (await this.maxTimestamp()) < timestamp) return undefined
-    let offset = Math.max(await this.#offsetBefore(timestamp), fromOffset)
-    while (offset < this.#nextOffset) {
-      const batch = await this.#batchAtTime(await this.positionOf(offset), timestamp)
-      if (batch === undefined) return undefined
-      const bytes = await this.#bytesAt(batch.position, batch.size, this.#size)
-      const found = firstAtTime(bytes, timestamp, fromOffset, this.#context.codecs)
-      if (found !== undefined) return found
-      offset = batch.nextOffset
+    return offsetForTime(this, timestamp, fromOffset)
+  }
+
+  /** Where a search for a time may begin: at or before the first record that is not older. */
+  async offsetBefore(timestamp: number): Promise<number> {
+    const entry = await this.#indexes.beforeTime(timestamp)
+    if (entry === undefined) return this.baseOffset
+    const { lastOffset, maxTimestamp } = entry
+    if (lastOffset < this.#nextOffset) {
+      const batch = await this.#headerAt(await this.positionOf(lastOffset))
+      if (batch?.nextOffset === lastOffset + 1 && batch.maxTimestamp === maxTimestamp) {
+        return batch.baseOffset
+      }
     }
-    return undefined
+    await this.#serially(() => this.#indexes.rebuild())
+    return this.baseOffset
+  }
+
+  /** From the batch that holds `offset` on, the first that has a record of a time or later. */
+  async batchAtTime(offset: number, timestamp: number): Promise<ScannedBatch | undefined> {
+    const position = await this.positionOf(offset)
+    const first = await this.#headerAt(position)
+    if (first === undefined) throw this.#corrupt(position, 'no batch')
+    let found: ScannedBatch | undefined
+    const outcome = await this.#walk(first, (batch) => {
+      if (batch.maxTimestamp < timestamp) return false
+      found = batch
+      return true
+    })
+    if ('reason' in outcome) throw this.#corrupt(outcome.position, outcome.reason)
+    return found
+  }
+
+  /** The bytes of a batch that a walk found. Fault: CORRUPT_STORE when its CRC does not hold. */
+  async wholeBatch({ position, size, baseOffset, nextOffset }: ScannedBatch): Promise<Buffer> {
+    const bytes = await this.#file.bytesAt(position, size)
+    const whole = wholeBatches(bytes, baseOffset, nextOffset, this.codecs)
+    if (whole.length !== size) throw this.#corrupt(position, whole.fault ?? 'file is shorter')
+    return bytes
   }
 
   /** Greatest record timestamp; −1 when there is none. */
@@ -268,34 +276,44 @@ export class Segment {
 
   /** Checks the batches from one on, whose offset must be `offset`; see segment-scan.ts. */
   scan(fromPosition: number, offset: number, visit: BatchVisitor): Promise<ScanOutcome> {
-    const range = { from: fromPosition, to: this.#size, offset, codecs: this.#context.codecs }
-    return this.#use((file) => scanBatches(file, range, visit))
+    const range = { from: fromPosition, to: this.size, offset, codecs: this.#context.codecs }
+    return this.#file.use((file) => scanBatches(file, range, visit))
   }
 
   /** Cuts off everything from a batch on. Written, not durable, when it resolves. */
   truncate(position: number, nextOffset: number): Promise<void> {
     return this.#serially(async () => {
-      assert(position <= this.#size, 'a cut lies inside the segment')
-      this.#resume.clear()
-      this.#touched()
-      await this.#use((file) => file.truncate(position))
-      this.#size = position
+      assert(position <= this.size, 'a cut lies inside the segment')
+      this.#resume = undefined
+      await this.#file.truncate(position)
       this.#nextOffset = nextOffset
       const end = await this.#indexes.cutAt(nextOffset)
       assert(end.position === position, 'a cut lies between two batches')
     })
   }
 
-  /**
-   * After a crash: believes the batches below `recoveryOffset`, checks the others, cuts the file at
-   * the first bad one and completes the indexes. When the file has no batch boundary at
-   * `recoveryOffset`, everything is checked and the result may end below it.
-   */
-  async recover(recoveryOffset: number): Promise<SegmentRecovery> {
+  /** After a crash; see segment-recovery.ts. `keep` gets what is cut and no journal has. */
+  async recover(
+    recoveryOffset: number,
+    keep?: (damage: Damage) => Promise<void>,
+  ): Promise<SegmentRecovery> {
     let recovery: SegmentRecovery | undefined
     await this.#serially(async () => {
-      this.#resume.clear()
-      recovery = await this.#use((file) => this.#recover(file, recoveryOffset))
+      this.#resume = undefined
+      const { codecs } = this.#context
+      recovery = await this.#file.use(async (file) => {
+        this.#file.size = await file.size()
+        this.#file.touched()
+        const place = {
+          baseOffset: this.baseOffset,
+          recoveryOffset,
+          indexes: this.#indexes,
+          codecs,
+        }
+        return recoverSegment(file, { ...place, keep: keep ?? (async () => {}) })
+      })
+      this.#file.size = recovery.size
+      this.#nextOffset = recovery.nextOffset
       // A full disk must not keep the log from starting.
       await this.#indexes.flush().catch(() => {})
     })
@@ -303,15 +321,59 @@ export class Segment {
     return recovery
   }
 
+  /**
+   * What the segment shall become when `ranges` of it are hollow, and what is damaged. Reads all of it,
+   * unless they leave nothing of it.
+   */
+  async plan(ranges: readonly LostRange[]): Promise<SegmentPlan> {
+    const { baseOffset } = this
+    const [size, nextOffset] = [this.size, this.#nextOffset]
+    const [first] = ranges
+    if (first !== undefined && first.from <= baseOffset && nextOffset <= first.to) {
+      const newest = await this.maxTimestamp().catch(() => -1)
+      const timestamp = newest < 0 ? this.arrival : newest
+      const part: Part = { ...first, kind: 'hollow', from: baseOffset, to: nextOffset, timestamp }
+      return { parts: [part], damages: [], lost: [], size }
+    }
+    const range = { size, offset: baseOffset, endOffset: nextOffset }
+    const fallback = this.arrival
+    try {
+      return await this.#file.use((file) => planRewrite(file, range, ranges, this.codecs, fallback))
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT' || this.#isRemoved) throw error
+      const lost: LostRange = { from: baseOffset, to: nextOffset, reason: 'file' }
+      const part: Part = { ...lost, kind: 'hollow', timestamp: fallback }
+      const damage = { position: 0, end: 0, from: baseOffset, to: nextOffset, reason: 'missing' }
+      return { parts: [part], damages: [damage], lost: [lost], size }
+    }
+  }
+
+  /** What is still there of offsets that were to become hollow. */
+  survey(lost: LostRange): Promise<{ intact: LostRange[]; hasDamage: boolean }> {
+    const range = { size: this.size, offset: this.baseOffset, endOffset: this.#nextOffset }
+    return this.#file.use((file) => surveyRange(file, range, lost, this.codecs))
+  }
+
+  /**
+   * Carries a plan out; what was appended since is kept. Durable when it resolves. When it fails and
+   * `rewrites` has grown, the new file is there and its name not yet durable.
+   */
+  rewrite(plan: SegmentPlan): Promise<void> {
+    return this.#serially(async () => {
+      if (this.#isRemoved) return
+      assert(plan.size <= this.size, 'a segment only grows')
+      const rest: Part = { kind: 'keep', from: plan.size, to: this.size }
+      await this.#replace(rest.from < rest.to ? [...plan.parts, rest] : plan.parts)
+      // Hints: what goes wrong here is made good when they are used.
+      await this.#indexes.rebuild().catch(() => {})
+    })
+  }
+
   /** Deletes the three files; the directory is the caller's to sync. Readers see it as empty. */
   remove(): Promise<void> {
     return this.#serially(async () => {
       this.#isRemoved = true
-      for (const path of [this.#indexes.times.path, this.#indexes.offsets.path, this.path]) {
-        await this.#context.fs.remove(path).catch((error) => {
-          if (codeOf(error) !== 'ENOENT') throw error
-        })
-      }
+      await this.#file.remove()
       // Only now: a reader could have opened one again in between, and kept its room on the disk.
       await this.#closeFiles()
     })
@@ -320,79 +382,40 @@ export class Segment {
   /** Writes index entries and lets go of files and cached pages; syncs nothing. */
   close(): Promise<void> {
     return this.#serially(async () => {
-      if (this.#indexes.isKnown && !this.#isRemoved) await this.#indexes.flush().catch(() => {})
+      if (this.#indexPair?.isKnown && !this.#isRemoved) await this.#indexes.flush().catch(() => {})
       await this.#closeFiles()
     })
-  }
-
-  async #write(file: OpenFile, bytes: Buffer, position: number): Promise<void> {
-    this.#touched()
-    try {
-      await file.write([bytes], position)
-    } catch (error) {
-      // What got through lies behind the end, where it is overwritten or cut at the next start.
-      await file.truncate(position).catch(() => {})
-      throw error
-    }
   }
 
   /**
    * After a failed sync the pages count as clean without being on disk, so another sync proves
    * nothing: the batches, if they still read back whole, go to a fresh file that takes the name.
    */
-  async #rewrite(): Promise<void> {
+  async #rewriteUnsynced(): Promise<void> {
     if (this.#isRemoved) return
-    const { fs, files, codecs } = this.#context
-    const fresh = `${this.path}.rewrite`
-    const size = this.#size
-    const target = await fs.open(fresh, 'create')
-    try {
-      await target.truncate(0)
-      await this.#use(async (file) => {
-        const range = { from: 0, to: size, offset: this.baseOffset, codecs }
-        const outcome = await scanBatches(file, range, () => {})
-        if ('reason' in outcome) throw this.#corrupt(outcome.position, outcome.reason)
-        await copyRange(file, target, 0, size)
-      })
-      await target.sync()
-    } finally {
-      await target.close()
-    }
-    await fs.rename(fresh, this.path)
-    // Whoever reads goes on in the old file; it is closed when they are done.
-    await files.forget(this.path)
-    await fs.syncDirectory(this.path.slice(0, this.path.lastIndexOf('/')))
-    this.#isUnsynced = false
-    this.#syncFailed = false
+    const { size } = this
+    const outcome = await this.#file.use((file) =>
+      scanBatches(
+        file,
+        { from: 0, to: size, offset: this.baseOffset, codecs: this.codecs },
+        () => {},
+      ),
+    )
+    if ('reason' in outcome) throw this.#corrupt(outcome.position, outcome.reason)
+    await this.#replace([{ kind: 'keep', from: 0, to: size }])
   }
 
-  async #recover(file: OpenFile, recoveryOffset: number): Promise<SegmentRecovery> {
-    const fileBytes = await file.size()
-    this.#size = fileBytes
-    let from = await this.#indexes.cutAt(recoveryOffset)
-    if (from.baseOffset !== recoveryOffset) {
-      this.#indexes.clear()
-      from = { position: 0, baseOffset: this.baseOffset }
+  async #replace(parts: readonly Part[]): Promise<void> {
+    try {
+      await this.#file.replace(parts)
+    } finally {
+      this.#resume = undefined
     }
-    const { codecs } = this.#context
-    const range = { from: from.position, to: fileBytes, offset: from.baseOffset, codecs }
-    this.#nextOffset = from.baseOffset
-    const outcome = await scanBatches(file, range, (batch) => {
-      this.#indexes.add(batch)
-      this.#nextOffset = batch.nextOffset
-    })
-    const cutBytes = fileBytes - outcome.position
-    this.#size = outcome.position
-    this.#touched()
-    if (cutBytes > 0) await file.truncate(outcome.position)
-    // A sync that failed before the crash may have left these pages clean and not on disk.
-    await copyRange(file, file, from.position, outcome.position)
-    return { outcome, nextOffset: this.#nextOffset, cutBytes }
   }
 
   async #locate(offset: number): Promise<Located> {
     assert(offset >= this.baseOffset && offset < this.#nextOffset, 'the segment holds the offset')
-    const known = this.#resume.get(offset)
+    const known = this.#resume?.get(offset)
     if (known !== undefined) return { kind: 'at', position: known }
     const { start, isDoubtful } = await this.#floor(offset)
     let position = -1
@@ -420,69 +443,38 @@ export class Segment {
     return { start: { position: 0, baseOffset: this.baseOffset }, isDoubtful: false }
   }
 
-  /** An offset at or before the first record that is not older than `timestamp`. */
-  async #offsetBefore(timestamp: number): Promise<number> {
-    const entry = await this.#indexes.beforeTime(timestamp)
-    if (entry === undefined) return this.baseOffset
-    const { lastOffset, maxTimestamp } = entry
-    if (lastOffset < this.#nextOffset) {
-      const batch = await this.#headerAt(await this.positionOf(lastOffset))
-      if (batch?.nextOffset === lastOffset + 1 && batch.maxTimestamp === maxTimestamp) {
-        return batch.baseOffset
-      }
-    }
-    await this.#serially(() => this.#indexes.rebuild())
-    return this.baseOffset
-  }
-
   #walk(from: BatchStart, visit: BatchVisitor): Promise<ScanOutcome> {
-    const range = { from: from.position, to: this.#size, offset: from.baseOffset }
-    return this.#use((file) => scanBatches(file, range, visit))
+    const range = { from: from.position, to: this.size, offset: from.baseOffset }
+    return this.#file.use((file) => scanBatches(file, range, visit))
   }
 
   async #headerAt(position: number): Promise<ScannedBatch | undefined> {
-    const header = await this.#bytesAt(position, BATCH_HEADER_BYTES, this.#size)
+    const header = await this.#file.bytesAt(position, BATCH_HEADER_BYTES)
     if (header.length < BATCH_HEADER_BYTES) return undefined
     const batch = readScanned(header, 0, position)
     return typeof batch === 'string' ? undefined : batch
   }
 
-  async #batchAtTime(position: number, timestamp: number): Promise<ScannedBatch | undefined> {
-    const first = await this.#headerAt(position)
-    if (first === undefined) throw this.#corrupt(position, 'no batch')
-    let found: ScannedBatch | undefined
-    const outcome = await this.#walk(first, (batch) => {
-      if (batch.maxTimestamp < timestamp) return false
-      found = batch
-      return true
-    })
-    if ('reason' in outcome) throw this.#corrupt(outcome.position, outcome.reason)
-    return found
-  }
-
-  async #bytesAt(position: number, count: number, end: number): Promise<Buffer> {
-    const bytes = Buffer.allocUnsafe(Math.max(0, Math.min(count, end - position)))
-    return bytes.subarray(0, await this.read(position, bytes))
-  }
-
   #remember(offset: number, position: number): void {
+    this.#resume ??= new Map()
     this.#resume.set(offset, position)
     if (this.#resume.size <= RESUME_PLACES_MAX) return
     this.#resume.delete(this.#resume.keys().next().value!)
   }
 
   async #closeFiles(): Promise<void> {
-    await this.#context.files.forget(this.path)
-    await this.#indexes.close()
+    await this.#file.close()
+    await this.#indexPair?.close()
   }
 
-  #touched(): void {
-    this.#isUnsynced = true
-    this.#context.files.hold(this.path)
-  }
-
-  #use<T>(work: (file: OpenFile) => Promise<T>): Promise<T> {
-    return this.#context.files.use(this.path, 'write', work)
+  get #indexes(): IndexPair {
+    if (this.#indexPair === undefined) {
+      this.#indexPair = new IndexPair(this.#context, this.#file.stem, this.baseOffset, {
+        walk: (from, visit) => this.#walk(from, visit),
+        headerAt: (position) => this.#headerAt(position),
+      })
+    }
+    return this.#indexPair
   }
 
   #serially(change: () => Promise<void>): Promise<void> {

@@ -246,6 +246,27 @@ export class TailList {
     return true
   }
 
+  /** Those records of a journal entry that lie at or above the end, encoded again; false: no memory. */
+  restoreFrom(entry: { tailBase: number; baseTimestamp: number; bytes: Buffer }): boolean {
+    const { kernel } = this.#context
+    kernel.u8.set(entry.bytes, SCRATCH)
+    for (const record of recordPointers(kernel, SCRATCH, SCRATCH + entry.bytes.length)) {
+      if (entry.tailBase + record.offsetDelta < this.endOffset) continue
+      const written = this.append(
+        entry.baseTimestamp + record.timestampDelta,
+        record.key,
+        record.keyLength,
+        record.value,
+        record.valueLength,
+        record.headers,
+        record.headersLength,
+        record.headersCount,
+      )
+      if (written < 0) return false
+    }
+    return true
+  }
+
   /** The durable records of a tail from `offset` on, as an uncompressed batch of the tail's base. */
   #durableBatch(tail: RecordTail, offset: number): Buffer {
     const { kernel } = this.#context

@@ -158,6 +158,7 @@ export class TopicSet {
     for (const partition of this.partitions()) {
       assert(partition.logId < this.#nextLogId, 'log ids are counted')
       partition.logStartOffset = this.savedStart(partition) ?? 0
+      partition.restoreLosses()
       const cursor = this.#state.get(`repl/${partition.logId}`)?.toString()
       // JSON of the replicator; the acked offset is all the log needs of it.
       if (cursor !== undefined) partition.replicatedOffset = Number(JSON.parse(cursor).acked ?? 0)

@@ -22,7 +22,7 @@ import {
   readJournalBytes,
   readJournalHeader,
 } from './journal-reader.ts'
-import { baseOffsetOf, segmentName } from './segment.ts'
+import { baseOffsetOf, segmentName } from './segment-file.ts'
 import type { TopicRecord } from './topic.ts'
 import { checkSegment } from './verify-segment.ts'
 

@@ -168,26 +168,36 @@ export function buildBatch(
   records: readonly BatchRecord[],
   options: { codecs: Codecs; codec?: Codec; baseOffset?: number; producer?: ProducerIdentity },
 ): Buffer {
-  const { codecs, codec = CODEC_NONE, baseOffset = 0, producer = NOBODY } = options
   const baseTimestamp = records[0]!.timestamp
   const encoded = records.map(({ timestamp, ...fields }, offsetDelta) =>
     encodeRecord({ ...fields, offsetDelta, timestampDelta: timestamp - baseTimestamp }),
   )
-  const body = compress(codec, Buffer.concat(encoded), codecs)
+  const maxTimestamp = records.reduce((max, { timestamp }) => Math.max(max, timestamp), -1)
+  const span = { count: records.length, baseTimestamp, maxTimestamp }
+  return wrapRecords(Buffer.concat(encoded), span, options)
+}
+
+/** The batch of records that are encoded already, with deltas 0, 1, 2, … */
+export function wrapRecords(
+  records: Buffer,
+  span: { count: number; baseTimestamp: number; maxTimestamp: number },
+  options: { codecs: Codecs; codec?: Codec; baseOffset?: number; producer?: ProducerIdentity },
+): Buffer {
+  const { codecs, codec = CODEC_NONE, baseOffset = 0, producer = NOBODY } = options
+  const body = compress(codec, records, codecs)
   const batch = Buffer.alloc(BATCH_HEADER_BYTES + body.length)
   batch.set(body, BATCH.records)
   placeAt(batch, baseOffset, 0)
   batch.writeInt32BE(batch.length - BATCH_PREFIX_BYTES, BATCH.length)
   batch.writeInt8(2, BATCH.magic)
   batch.writeInt16BE(codec, BATCH.attributes)
-  batch.writeInt32BE(records.length - 1, BATCH.lastOffsetDelta)
-  writeInt64(batch, BATCH.baseTimestamp, baseTimestamp)
-  const maxTimestamp = records.reduce((max, { timestamp }) => Math.max(max, timestamp), -1)
-  writeInt64(batch, BATCH.maxTimestamp, maxTimestamp)
+  batch.writeInt32BE(span.count - 1, BATCH.lastOffsetDelta)
+  writeInt64(batch, BATCH.baseTimestamp, span.baseTimestamp)
+  writeInt64(batch, BATCH.maxTimestamp, span.maxTimestamp)
   batch.writeBigInt64BE(producer.producerId, BATCH.producerId)
   batch.writeInt16BE(producer.producerEpoch, BATCH.producerEpoch)
   batch.writeInt32BE(producer.baseSequence, BATCH.baseSequence)
-  batch.writeInt32BE(records.length, BATCH.count)
+  batch.writeInt32BE(span.count, BATCH.count)
   batch.writeUInt32BE(codecs.crc32c(batch.subarray(BATCH.attributes)), BATCH.crc)
   return batch
 }

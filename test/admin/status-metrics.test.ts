@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert'
 import type { PartitionStatus, StatusParts } from '../../agent/admin/status.ts'
 import { registerStatusMetrics } from '../../agent/admin/status-metrics.ts'
 import { Metrics } from '../../agent/base/telemetry.ts'
+import { noLosses } from '../../agent/log/loss.ts'
 import { suite } from '../support/suite.ts'
 
 const test = suite('admin status metrics')
@@ -25,7 +26,7 @@ function setUp(): { samples: () => string[]; topics: ReturnType<StatusParts['top
   ]
   const offsets = [{ topic: 'gw.a', partition: 0, local: 30, upstream: null }]
   const parts = {
-    disk: () => ({ recordsLostTotal: 3 }),
+    disk: () => ({ recordsLost: { ...noLosses(), rot: 3 } }),
     topics: () => topics,
     topicRecords: () => topics.map(({ topic }) => [topic, 7]),
     upstream: () => ({ state: 'connected', lagRecords: 2, lagSeconds: 1.5 }),
@@ -52,7 +53,8 @@ test('topics, partitions, upstream and groups are told by their labels', () => {
     'tributary_log_end_offset{topic="local",partition="0"} 42',
     'tributary_replicated_offset{topic="gw.a",partition="0"} 40',
     'tributary_replication_state{topic="gw.a",partition="0",state="frozen"} 1',
-    'tributary_records_lost_total{reason="damage"} 3',
+    'tributary_records_lost_total{reason="rot"} 3',
+    'tributary_records_lost_total{reason="dropped"} 0',
     'tributary_group_lag_records{group="g",topic="gw.a"} 12',
     'tributary_upstream_connected 1',
     'tributary_upstream_lag_records 2',

@@ -57,6 +57,7 @@ function parts(overrides: Partial<StatusParts> = {}): StatusParts {
       payloadBytesTotal: 4,
       fsyncsTotal: 5,
       recordsLostTotal: 0,
+      recordsLost: { rot: 0, file: 0, journal: 0, dropped: 0 },
     }),
     topics: () => [],
     topicRecords: () => [],

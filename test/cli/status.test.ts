@@ -53,6 +53,7 @@ const STATUS: Status = {
     payloadBytesTotal: 10,
     fsyncsTotal: 3,
     recordsLostTotal: 0,
+    recordsLost: { rot: 0, file: 0, journal: 0, dropped: 0 },
     fullInSeconds: 61 * 86_400,
     fsyncsPerMinute: 84.4,
   },

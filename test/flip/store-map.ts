@@ -12,7 +12,7 @@ import { CHECKPOINT_FILES, type Checkpoint, decodeCheckpoint } from '../../agent
 import { SECTOR_BYTES } from '../../agent/log/journal.ts'
 import { decodeEntries, type JournalEntry } from '../../agent/log/journal-entry.ts'
 import { readFrames } from '../../agent/log/journal-reader.ts'
-import { baseOffsetOf } from '../../agent/log/segment.ts'
+import { baseOffsetOf } from '../../agent/log/segment-file.ts'
 import type { TopicRecord } from '../../agent/log/topic.ts'
 import { readBatchHeader } from '../../agent/record/record-batch.ts'
 import { codecs, kernel } from '../support/batches.ts'

@@ -62,7 +62,8 @@ test('recovers an empty segment', async () => {
   await Segment.create(context, '/p', BASE)
   const again = await Segment.open(context, '/p', BASE)
   const recovery = await again.recover(BASE)
-  assert.equal(recovery, { outcome: { kind: 'end', position: 0 }, nextOffset: BASE, cutBytes: 0 })
+  const outcome = { kind: 'end', position: 0 }
+  assert.equal(recovery, { outcome, nextOffset: BASE, size: 0, cutBytes: 0, damages: [] })
   await again.append(made(1)[0]!.bytes)
 })
 

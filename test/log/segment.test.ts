@@ -1,6 +1,7 @@
 import * as assert from 'uvu/assert'
 import { codeOf } from '../../agent/base/errors.ts'
-import { baseOffsetOf, Segment } from '../../agent/log/segment.ts'
+import { Segment } from '../../agent/log/segment.ts'
+import { baseOffsetOf } from '../../agent/log/segment-file.ts'
 import type { ScannedBatch } from '../../agent/log/segment-scan.ts'
 import { buildBatch } from '../../agent/record/record-batch.ts'
 import { SEAL } from '../../wasm/assembly/limits.ts'

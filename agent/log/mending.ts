@@ -1,0 +1,312 @@
+// Puts hollow records where a partition has lost something, and keeps count of it.
+//
+//   find out what is lost → the bytes into quarantine → intent and count, in one commit
+//        → the segment replaced (segment-rewrite.ts) → the intent is gone, with the next commit
+//
+// - Intent (state `hollow/<log id>`, a JSON array of lost ranges) and count (`lost/<log id>`) are
+//   durable before anything changes. What a crash has left of an intent is settled at the next start:
+//   what is hollow by then, or damaged, stays counted; what is there after all is taken back.
+// - One after the other. What the disk refuses changes nothing; it is tried again when it is read
+//   again, and never in a loop.
+// - No fault here keeps a log from starting.
+
+import type { Clock } from '../base/clock.ts'
+import { AgentError, codeOf } from '../base/errors.ts'
+import type { Logger } from '../base/telemetry.ts'
+import type { Committer } from './committer.ts'
+import { Losses, type LostRange, lossSentence } from './loss.ts'
+import type { Quarantine } from './quarantine.ts'
+import { type Damage, readTolerantly } from './salvage.ts'
+import type { Segment } from './segment.ts'
+import type { Mender, SegmentList } from './segment-list.ts'
+import type { SegmentPlan } from './segment-rewrite.ts'
+import type { StateStore } from './state-store.ts'
+
+export interface MendingContext {
+  clock: Clock
+  logger: Logger
+  state: StateStore
+  committer: Committer
+  quarantine: Quarantine
+}
+
+/** The partition that is mended. */
+export interface MendedPartition {
+  readonly name: string
+  readonly logId: number
+  readonly segments: SegmentList
+  readonly logStartOffset: number
+  readonly isDeleted: boolean
+}
+
+interface Change {
+  segment: Segment
+  plan: SegmentPlan
+}
+
+/** What could not be mended is not tried again before. */
+const RETRY_MS = 1000
+/** More of them in one intent are counted all the same, and only not taken back after a crash. */
+const INTENT_RANGES_MAX = 1000
+const KEPT_BYTES_MAX = 4 * 1024 * 1024
+
+export class Mending implements Mender {
+  readonly #context: MendingContext
+  readonly #partition: MendedPartition
+  #losses = Losses.from(undefined)
+  /** Found by recovery, before the whole state was there. */
+  #found: LostRange[] = []
+  #last: Promise<unknown> = Promise.resolve()
+  #failure: { segment: Segment | undefined; error: AgentError; time: number } | undefined
+
+  constructor(context: MendingContext, partition: MendedPartition) {
+    this.#context = context
+    this.#partition = partition
+  }
+
+  get losses(): Losses {
+    return this.#losses
+  }
+
+  /** What cannot be put right at the moment. */
+  get trouble(): string | undefined {
+    return this.#failure?.error.message
+  }
+
+  /**
+   * Makes offsets hollow: whole batches of segments. Durable when it resolves; when it rejects nothing
+   * has changed.
+   */
+  hollow(range: LostRange): Promise<void> {
+    return this.#serially(async () => {
+      await this.#settle()
+      const { segments, logStartOffset } = this.#partition
+      const [wanted] = overlap(range, { from: logStartOffset, to: segments.end })
+      if (wanted === undefined) return
+      const changes: Change[] = []
+      for (const segment of segments.within(wanted)) {
+        changes.push({ segment, plan: await segment.plan([wanted]) })
+      }
+      await this.#carryOut(changes, [wanted])
+    })
+  }
+
+  mend(segment: Segment | undefined): Promise<void> {
+    return this.#serially(async () => {
+      const { clock } = this.#context
+      const before = this.#failure
+      const isSame = before?.segment === segment
+      if (before !== undefined && isSame && clock.monotonic() - before.time < RETRY_MS) {
+        throw before.error
+      }
+      try {
+        await this.#settle()
+        if (segment === undefined) await this.#fillGaps()
+        else await this.#mend(segment)
+        this.#failure = undefined
+      } catch (cause) {
+        // Faults of the disk have a code; anything else is a bug.
+        if (codeOf(cause) === '') throw cause
+        const message = `${this.#partition.name}: damage cannot be mended (${String(cause)})`
+        const error = new AgentError('CORRUPT_STORE', message, { cause })
+        if (before === undefined) this.#context.logger.error(message)
+        this.#failure = { segment, error, time: clock.monotonic() }
+        throw error
+      }
+    })
+  }
+
+  async keep(segment: Segment, { position, end, from }: Damage): Promise<void> {
+    const { quarantine } = this.#context
+    const file = { read: (target: Uint8Array, at: number) => segment.read(at, target) }
+    for (let at = position; at < end; at += KEPT_BYTES_MAX) {
+      const bytes = await readTolerantly(file, at, Math.min(end, at + KEPT_BYTES_MAX))
+      await quarantine.keep(`${this.#partition.name}-${from}-${at}.bytes`, bytes)
+    }
+  }
+
+  /** Offsets that are gone and need no empty records: the log starts behind them. */
+  count(range: LostRange): void {
+    const { state, logger } = this.#context
+    if (this.#partition.isDeleted || range.from >= range.to) return
+    this.#losses.add(range)
+    state.put(this.#lostKey, this.#losses.toBytes())
+    logger.error(lossSentence(this.#partition.name, range))
+  }
+
+  /** Recovery put hollow records into the tails. */
+  found(range: LostRange): void {
+    this.#found.push(range)
+  }
+
+  /** The state is there: what was lost before, and what recovery has just found. */
+  restore(): void {
+    const { state, logger } = this.#context
+    this.#losses = Losses.from(state.get(this.#lostKey))
+    for (const range of this.#found.splice(0)) {
+      // A start that is repeated finds the same gap in the journal.
+      if (this.#losses.has(range)) continue
+      this.#losses.add(range)
+      logger.error(lossSentence(this.#partition.name, range))
+      state.put(this.#lostKey, this.#losses.toBytes())
+    }
+  }
+
+  /** Once, when the log runs: settles an intent, fills gaps, mends what recovery found. */
+  async start(): Promise<void> {
+    const { segments, logStartOffset } = this.#partition
+    const hasWork =
+      this.#intent.length > 0 ||
+      segments.gaps(logStartOffset).length > 0 ||
+      segments.damaged.length > 0
+    if (!hasWork) return
+    // A fault is remembered and told; the log starts.
+    await this.mend(undefined).catch(unlessCorrupt)
+    for (const segment of segments.damaged) await this.mend(segment).catch(unlessCorrupt)
+  }
+
+  async #mend(segment: Segment): Promise<void> {
+    if (segment.isRemoved || this.#partition.isDeleted) return
+    const plan = await segment.plan([])
+    if (plan.damages.length > 0) await this.#carryOut([{ segment, plan }], [])
+    this.#partition.segments.mended(segment)
+  }
+
+  async #fillGaps(): Promise<void> {
+    const { segments, logStartOffset, name } = this.#partition
+    const gaps = segments.gaps(logStartOffset)
+    if (gaps.length === 0) return
+    const intent = this.#intent
+    const fresh = gaps.filter(
+      (gap) => !intent.some(({ from, to }) => from <= gap.from && gap.to <= to),
+    )
+    for (const gap of fresh) this.#context.logger.error(lossSentence(name, gap))
+    await this.#announce([...intent, ...fresh], fresh)
+    for (const gap of gaps) await segments.fill(gap)
+    this.#forgetIntent()
+  }
+
+  /** `wanted` is lost, and what the plans found besides; `known` is counted already. */
+  async #carryOut(
+    changes: readonly Change[],
+    wanted: readonly LostRange[],
+    known: readonly LostRange[] = [],
+  ): Promise<void> {
+    const { segments, name, isDeleted } = this.#partition
+    if (isDeleted || changes.length === 0) return
+    for (const { segment, plan } of changes) {
+      for (const damage of plan.damages) await this.keep(segment, damage)
+    }
+    const fresh = [...wanted, ...changes.flatMap(({ plan }) => plan.lost)]
+    const ranges = [...known, ...fresh]
+    await this.#announce(ranges, fresh)
+    const undone: LostRange[] = []
+    let failure: unknown
+    let isNameUnsynced = false
+    for (const { segment, plan } of changes) {
+      const { rewrites, baseOffset: from, nextOffset: to } = segment
+      try {
+        if (failure === undefined) await segment.rewrite(plan)
+      } catch (error) {
+        failure = error
+        isNameUnsynced = segment.rewrites > rewrites
+      }
+      if (segment.rewrites > rewrites) segments.mended(segment)
+      else if (!segment.isRemoved)
+        undone.push(...ranges.flatMap((range) => overlap(range, { from, to })))
+    }
+    this.#takeBack(undone)
+    // Until it is, the old file may come back.
+    if (!isNameUnsynced) this.#forgetIntent()
+    if (failure !== undefined) throw failure
+    for (const range of fresh) this.#context.logger.error(lossSentence(name, range))
+  }
+
+  /** Intent and count are durable when it resolves. */
+  async #announce(intent: readonly LostRange[], added: readonly LostRange[]): Promise<void> {
+    const { state, committer } = this.#context
+    for (const range of added) this.#losses.add(range)
+    const stored = JSON.stringify(intent.slice(0, INTENT_RANGES_MAX))
+    state.put(this.#intentKey, Buffer.from(stored))
+    state.put(this.#lostKey, this.#losses.toBytes())
+    await committer.durable(committer.openCommit)
+  }
+
+  #takeBack(ranges: readonly LostRange[]): void {
+    if (ranges.length === 0 || this.#partition.isDeleted) return
+    for (const range of ranges) this.#losses.takeBack(range)
+    this.#context.state.put(this.#lostKey, this.#losses.toBytes())
+  }
+
+  #forgetIntent(): void {
+    this.#context.state.delete(this.#intentKey, { ride: true })
+  }
+
+  /** What a crash, or a directory that could not be synced, has left of an intent. */
+  async #settle(): Promise<void> {
+    const { segments, logStartOffset } = this.#partition
+    const gaps = segments.gaps(logStartOffset)
+    const open = this.#intent.filter((range) =>
+      gaps.every((gap) => overlap(range, gap).length === 0),
+    )
+    if (open.length === 0) return
+    const intact: LostRange[] = []
+    const damaged = new Set<Segment>()
+    for (const range of open) {
+      intact.push(...overlap(range, { from: segments.end, to: Infinity }))
+      for (const segment of segments.within(range)) {
+        const survey = await segment.survey(range)
+        intact.push(...survey.intact)
+        if (survey.hasDamage) damaged.add(segment)
+      }
+    }
+    this.#takeBack(intact)
+    await segments.syncNames()
+    const left = intact.reduce(
+      (ranges, hole) => ranges.flatMap((range) => without(range, hole)),
+      open,
+    )
+    const changes: Change[] = []
+    for (const segment of damaged) changes.push({ segment, plan: await segment.plan(left) })
+    await this.#carryOut(changes, [], left)
+    if (gaps.length === 0) this.#forgetIntent()
+  }
+
+  get #intent(): LostRange[] {
+    const stored = this.#context.state.get(this.#intentKey)
+    return stored === undefined ? [] : (JSON.parse(stored.toString()) as LostRange[])
+  }
+
+  get #intentKey(): string {
+    return `hollow/${this.#partition.logId}`
+  }
+
+  get #lostKey(): string {
+    return `lost/${this.#partition.logId}`
+  }
+
+  #serially(work: () => Promise<void>): Promise<void> {
+    const result = this.#last.then(work)
+    this.#last = result.catch(() => {})
+    return result
+  }
+}
+
+/** The part of a range that lies in another, if any. */
+function overlap(range: LostRange, other: { from: number; to: number }): LostRange[] {
+  const from = Math.max(range.from, other.from)
+  const to = Math.min(range.to, other.to)
+  return from < to ? [{ ...range, from, to }] : []
+}
+
+/** What is left of a range without another. */
+function without(range: LostRange, hole: { from: number; to: number }): LostRange[] {
+  return [
+    ...overlap(range, { from: -Infinity, to: hole.from }),
+    ...overlap(range, { from: hole.to, to: Infinity }),
+  ]
+}
+
+function unlessCorrupt(error: unknown): void {
+  if (codeOf(error) !== 'CORRUPT_STORE') throw error
+}

@@ -1,0 +1,162 @@
+// The `.log` file of one segment: its bytes up to a size, what of it is not durable yet, and how it is
+// replaced by another.
+//
+// - Changes come one at a time, from the segment; reads at any time, through the bounded set of open
+//   files.
+// - Once a sync has failed, no later sync of that file proves anything: it is written anew.
+// - A file that took the place of another is durable with its name. Until that is so, the old one may
+//   come back.
+
+import type { Codecs } from '../../wasm/codecs.ts'
+import { AgentError, codeOf } from '../base/errors.ts'
+import type { FileSystem, OpenFile } from './file-system.ts'
+import type { OpenFiles } from './open-files.ts'
+import { type Part, REWRITE_SUFFIX, writeRewrite } from './segment-rewrite.ts'
+
+export interface SegmentFileContext {
+  fs: FileSystem
+  codecs: Codecs
+  files: OpenFiles
+}
+
+/** Names sort as their offsets do. */
+export function segmentName(baseOffset: number): string {
+  return String(baseOffset).padStart(20, '0')
+}
+
+/** The base offset of `<20 digits>.log`; undefined for any other name. */
+export function baseOffsetOf(fileName: string): number | undefined {
+  return /^\d{20}\.log$/.test(fileName) ? Number(fileName.slice(0, 20)) : undefined
+}
+
+export class SegmentFile {
+  readonly #context: SegmentFileContext
+  readonly #directory: string
+  readonly #baseOffset: number
+  /** Bytes of whole batches, written. */
+  size = 0
+  isUnsynced = false
+  #syncFailed = false
+  /** How often it was replaced: positions of before then mean nothing any more. */
+  rewrites = 0
+
+  constructor(context: SegmentFileContext, directory: string, baseOffset: number) {
+    this.#context = context
+    this.#directory = directory
+    this.#baseOffset = baseOffset
+  }
+
+  /** The path without `.log`. Made when it is asked for: there are thousands of closed segments. */
+  get stem(): string {
+    return `${this.#directory}/${segmentName(this.#baseOffset)}`
+  }
+
+  get path(): string {
+    return `${this.stem}.log`
+  }
+
+  async create(): Promise<void> {
+    await (await this.#context.fs.open(this.path, 'exclusive')).close()
+  }
+
+  /** Fault: CORRUPT_STORE when it is missing. */
+  async find(): Promise<void> {
+    const size = await this.#context.fs.size(this.path)
+    if (size === undefined) throw new AgentError('CORRUPT_STORE', `${this.path} is missing`)
+    this.size = size
+  }
+
+  use<T>(work: (file: OpenFile) => Promise<T>): Promise<T> {
+    return this.#context.files.use(this.path, 'write', work)
+  }
+
+  read(position: number, target: Uint8Array): Promise<number> {
+    return this.use((file) => file.read(target, position))
+  }
+
+  /** As many bytes as there are below `end`. */
+  async bytesAt(position: number, count: number, end = this.size): Promise<Buffer> {
+    const bytes = Buffer.allocUnsafe(Math.max(0, Math.min(count, end - position)))
+    return bytes.subarray(0, await this.read(position, bytes))
+  }
+
+  /** Written behind the end, not durable; after a failure the file is as it was. */
+  async append(bytes: Buffer): Promise<void> {
+    const position = this.size
+    await this.use(async (file) => {
+      this.touched()
+      try {
+        await file.write([bytes], position)
+      } catch (error) {
+        // What got through lies behind the end, where it is overwritten or cut at the next start.
+        await file.truncate(position).catch(() => {})
+        throw error
+      }
+    })
+    this.size = position + bytes.length
+  }
+
+  async truncate(position: number): Promise<void> {
+    this.touched()
+    await this.use((file) => file.truncate(position))
+    this.size = position
+  }
+
+  /** It has bytes, or lacks some, that the disk may not know of. */
+  touched(): void {
+    this.isUnsynced = true
+    this.#context.files.hold(this.path)
+  }
+
+  /** What was written before the call is durable; false when the file must be replaced for that. */
+  async sync(): Promise<boolean> {
+    // Set again by a write that begins before the sync has ended.
+    this.isUnsynced = false
+    try {
+      if (!this.#syncFailed) await this.use((file) => file.sync())
+    } catch {
+      this.#syncFailed = true
+    }
+    if (this.#syncFailed) this.isUnsynced = true
+    this.release()
+    return !this.#syncFailed
+  }
+
+  release(): void {
+    if (!this.isUnsynced) this.#context.files.release(this.path)
+  }
+
+  /** Durable when it resolves. When it fails and `rewrites` has grown, the name is not durable yet. */
+  async replace(parts: readonly Part[]): Promise<void> {
+    const { fs, files, codecs } = this.#context
+    const { path } = this
+    const isKept = parts.some(({ kind }) => kind === 'keep')
+    const write = (file?: OpenFile) => writeRewrite(fs, path, file, parts, codecs)
+    // A file that is gone can still be hollow as a whole.
+    const size = isKept ? await this.use(write) : await write()
+    await fs.rename(`${path}${REWRITE_SUFFIX}`, path)
+    // Whoever reads goes on in the old file; it is closed when they are done.
+    await files.forget(path)
+    this.rewrites++
+    this.size = size
+    this.#syncFailed = true
+    this.touched()
+    await fs.syncDirectory(this.#directory)
+    this.#syncFailed = false
+    this.isUnsynced = false
+    this.release()
+  }
+
+  /** The files of the segment are gone when it resolves; the directory is the caller's to sync. */
+  async remove(): Promise<void> {
+    for (const path of [`${this.stem}.timeindex`, `${this.stem}.index`, this.path]) {
+      await this.#context.fs.remove(path).catch((error) => {
+        if (codeOf(error) !== 'ENOENT') throw error
+      })
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#context.files.forget(this.path)
+  }
+}

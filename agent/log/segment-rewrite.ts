@@ -1,0 +1,208 @@
+// A segment file made anew: parts of the old one, byte for byte, and hollow batches where offsets are
+// lost. Written beside it as `.log.rewrite`, synced, and renamed over it: whatever happens on the way,
+// the name stands for the old bytes or for the new ones.
+//
+// - What lies in `.log.rewrite` at a start was never finished; nobody reads it.
+// - Whoever has the old file open goes on in it.
+// - Needs no log that runs: a repair of a stopped store uses it too.
+
+import type { Codecs } from '../../wasm/codecs.ts'
+import { assert } from '../base/assert.ts'
+import type { FileSystem, OpenFile } from './file-system.ts'
+import type { LossReason, LostRange } from './loss.ts'
+import { hollowBatch, isHollow } from './made-batch.ts'
+import { type Damage, type SalvageRange, salvage } from './salvage.ts'
+import { copyRange, type ScannedBatch } from './segment-scan.ts'
+
+/** `keep`: positions in the old file; `hollow`: offsets. */
+export type Part =
+  | { kind: 'keep'; from: number; to: number }
+  | (LostRange & { kind: 'hollow'; timestamp: number })
+
+/** What a segment consists of, and what it shall become. */
+export interface SegmentPlan {
+  parts: Part[]
+  /** What did not hold, and was not asked for. */
+  damages: Damage[]
+  /** The offsets that are lost with it. */
+  lost: LostRange[]
+  /** Bytes of the old file that were looked at. */
+  size: number
+}
+
+export const REWRITE_SUFFIX = '.rewrite'
+
+/**
+ * Looks at every byte of a segment and plans what it shall become: hollow where it is damaged and
+ * where `ranges` (whole batches, ascending) say so. `fallbackTime`: for a hollow without a neighbour.
+ */
+export async function planRewrite(
+  file: Pick<OpenFile, 'read'>,
+  range: SalvageRange,
+  ranges: readonly LostRange[],
+  codecs: Codecs,
+  fallbackTime: number,
+): Promise<SegmentPlan> {
+  const builder = new PlanBuilder(ranges)
+  await salvage(file, range, codecs, builder)
+  return { ...builder.finish(fallbackTime), size: range.size }
+}
+
+/** What is still there of offsets that were to become hollow. */
+export async function surveyRange(
+  file: Pick<OpenFile, 'read'>,
+  range: SalvageRange,
+  lost: LostRange,
+  codecs: Codecs,
+): Promise<{ intact: LostRange[]; hasDamage: boolean }> {
+  const isInside = (from: number, to: number) => from < lost.to && lost.from < to
+  const batches: ScannedBatch[] = []
+  let hasDamage = false
+  await salvage(file, range, codecs, {
+    good: (batch) => isInside(batch.baseOffset, batch.nextOffset) && batches.push(batch),
+    damaged: ({ from, to }) => (hasDamage ||= isInside(from, to)),
+  })
+  const intact: LostRange[] = []
+  for (const { position, size, baseOffset, nextOffset } of batches) {
+    const bytes = Buffer.alloc(size)
+    await file.read(bytes, position)
+    if (isHollow(bytes, codecs)) continue
+    const [from, to] = [Math.max(baseOffset, lost.from), Math.min(nextOffset, lost.to)]
+    const last = intact.at(-1)
+    if (last?.to === from) last.to = to
+    else intact.push({ ...lost, from, to })
+  }
+  return { intact, hasDamage }
+}
+
+/** Replaces a segment file; durable, name included, when it resolves. Returns its new size. */
+export async function replaceSegment(
+  fs: FileSystem,
+  path: string,
+  source: OpenFile | undefined,
+  parts: readonly Part[],
+  codecs: Codecs,
+): Promise<number> {
+  const size = await writeRewrite(fs, path, source, parts, codecs)
+  await fs.rename(`${path}${REWRITE_SUFFIX}`, path)
+  await fs.syncDirectory(path.slice(0, path.lastIndexOf('/')))
+  return size
+}
+
+/** Writes and syncs the file that is to take the name; returns its size. */
+export async function writeRewrite(
+  fs: FileSystem,
+  path: string,
+  source: OpenFile | undefined,
+  parts: readonly Part[],
+  codecs: Codecs,
+): Promise<number> {
+  const fresh = `${path}${REWRITE_SUFFIX}`
+  const target = await fs.open(fresh, 'create')
+  try {
+    await target.truncate(0)
+    let position = 0
+    for (const part of parts) {
+      if (part.kind === 'hollow') {
+        position = await writeHollow(target, position, part, codecs)
+        continue
+      }
+      assert(source !== undefined, 'bytes are kept from a file that is there')
+      await copyRange(source, target, part.from, part.to, position)
+      position += part.to - part.from
+    }
+    await target.sync()
+    return position
+  } catch (error) {
+    // Its room is needed: a disk that is full is why this fails as a rule.
+    await target.truncate(0).catch(() => {})
+    throw error
+  } finally {
+    await target.close()
+  }
+}
+
+async function writeHollow(
+  target: OpenFile,
+  start: number,
+  range: LostRange & { timestamp: number },
+  codecs: Codecs,
+): Promise<number> {
+  let position = start
+  for (let from = range.from; from < range.to; ) {
+    const batch = hollowBatch({ ...range, from }, range.timestamp, codecs)
+    await target.write([batch], position)
+    position += batch.length
+    from += batch.readInt32BE(23) + 1
+  }
+  return position
+}
+
+/** Joins what is kept, and what is lost for the same reason. */
+class PlanBuilder {
+  readonly damages: Damage[] = []
+  readonly #parts: Part[] = []
+  readonly #ranges: readonly LostRange[]
+  #range = 0
+  #timestamp: number | undefined
+  #firstTimestamp: number | undefined
+
+  constructor(ranges: readonly LostRange[]) {
+    this.#ranges = ranges
+  }
+
+  good(batch: ScannedBatch): void {
+    const { position, size, baseOffset, nextOffset, maxTimestamp } = batch
+    this.#firstTimestamp ??= maxTimestamp
+    this.#timestamp = maxTimestamp
+    const wanted = this.#rangeAt(baseOffset)
+    if (wanted !== undefined && wanted.from < nextOffset) {
+      const isWhole = wanted.from <= baseOffset && nextOffset <= wanted.to
+      assert(isWhole, `offset ${baseOffset}: hollowing goes by whole batches`)
+      this.#hollow(baseOffset, nextOffset, wanted.reason)
+      return
+    }
+    const last = this.#parts.at(-1)
+    if (last?.kind === 'keep' && last.to === position) last.to += size
+    else this.#parts.push({ kind: 'keep', from: position, to: position + size })
+  }
+
+  damaged(damage: Damage): void {
+    const { from, to } = damage
+    const wanted = this.#rangeAt(from)
+    const isKnown = wanted !== undefined && wanted.from <= from && to <= wanted.to
+    if (!isKnown) this.damages.push(damage)
+    if (to > from) this.#hollow(from, to, isKnown ? wanted.reason : 'rot')
+  }
+
+  finish(fallbackTime: number): { parts: Part[]; damages: Damage[]; lost: LostRange[] } {
+    const timestamp = this.#firstTimestamp ?? fallbackTime
+    for (const part of this.#parts) {
+      if (part.kind === 'hollow' && part.timestamp < 0) part.timestamp = timestamp
+    }
+    const lost = this.damages.filter(({ from, to }) => from < to)
+    return {
+      parts: this.#parts,
+      damages: this.damages,
+      lost: lost.map(({ from, to }) => ({ from, to, reason: 'rot' })),
+    }
+  }
+
+  #hollow(from: number, to: number, reason: LossReason): void {
+    // The neighbour's time, not the present one: searches by time go by it.
+    const timestamp = this.#timestamp ?? -1
+    const last = this.#parts.at(-1)
+    if (last?.kind === 'hollow' && last.to === from && last.reason === reason) {
+      last.to = to
+      last.timestamp = Math.max(last.timestamp, timestamp)
+    } else this.#parts.push({ kind: 'hollow', from, to, reason, timestamp })
+  }
+
+  /** The first range that ends behind an offset. */
+  #rangeAt(offset: number): LostRange | undefined {
+    while (this.#range < this.#ranges.length && this.#ranges[this.#range]!.to <= offset) {
+      this.#range++
+    }
+    return this.#ranges[this.#range]
+  }
+}
