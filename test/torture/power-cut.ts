@@ -15,15 +15,11 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { isDeepStrictEqual } from 'node:util'
-import type { ConsumedRecord } from '../../agent/kafka/client/consumer.ts'
 import { AgentProcess } from '../support/agent-process.ts'
 import { CutDisk } from '../support/cut-disk.ts'
-import { waitUntil } from '../support/ports.ts'
-import { Ledger } from './ledger.ts'
-import { Publisher } from './publisher.ts'
+import { Crowd } from './crowd.ts'
+import { KeptRecords } from './kept-records.ts'
 import { Random } from './random.ts'
-import { TopicReader } from './topic-reader.ts'
 
 export interface PowerCutReport {
   rounds: number
@@ -69,15 +65,15 @@ export async function powerCuts(options: {
   const run = new PowerCuts(disk, agent, options.seed)
   try {
     await agent.start()
-    for (const publisher of run.publishers) publisher.start()
+    run.crowd.start()
     for (let round = 1; round <= options.rounds && run.report.faults.length === 0; round++) {
       options.log(await run.round(round))
     }
-    await run.compareFromStart()
+    await run.finish()
   } catch (error) {
     run.report.faults.push((error as Error).message)
   } finally {
-    for (const publisher of run.publishers) publisher.close()
+    run.close()
     if (run.report.faults.length > 0) options.log(agent.log.slice(-4000))
     await agent.remove()
     disk.unmount()
@@ -90,112 +86,73 @@ class PowerCuts {
   readonly report: PowerCutReport = {
     ...{ rounds: 0, records: 0, repeats: 0, ackedAtCut: 0, faults: [] },
   }
-  readonly publishers: Publisher[]
+  readonly crowd: Crowd
   readonly #disk: CutDisk
   readonly #agent: AgentProcess
   readonly #random: Random
-  readonly #ledger: Ledger
-  readonly #reader: TopicReader
-  /** Every record of each partition, as read after the cuts so far. */
-  readonly #seen: ConsumedRecord[][] = Array.from({ length: PARTITIONS }, () => [])
+  readonly #kept: KeptRecords
 
   constructor(disk: CutDisk, agent: AgentProcess, seed: number) {
     this.#disk = disk
     this.#agent = agent
     this.#random = new Random(seed)
-    this.publishers = Array.from({ length: 2 * PUBLISHERS_EACH }, (_, index) => {
-      const qos = index % 2 === 0 ? 1 : 2
-      const clientId = `q${qos}-${index}`
-      const random = new Random(seed * 1000 + index)
-      const { mqttPort: port } = agent
-      return new Publisher({
-        ...{ port, clientId, qos, mqttTopic: `cut/${clientId}/${qos}`, window: WINDOW },
-        ...{ paddingMax: PADDING_MAX, random },
-      })
-    })
-    this.#ledger = new Ledger(this.publishers)
-    this.#reader = new TopicReader(agent.kafkaAddress)
+    const { mqttPort: port, kafkaAddress } = agent
+    const size = { each: PUBLISHERS_EACH, window: WINDOW, paddingMax: PADDING_MAX }
+    this.crowd = new Crowd({ port, prefix: 'cut', seed, ...size })
+    this.#kept = new KeptRecords(kafkaAddress, TOPIC, PARTITIONS, this.crowd)
   }
 
   async round(round: number): Promise<string> {
     const random = this.#random
     const started = performance.now()
-    for (const publisher of this.publishers) publisher.resume()
+    this.crowd.resume()
     await delay(random.between(50, 400))
     if (round % 2 === 0) {
       const code = await this.#agent.stop()
       if (code !== 0) this.report.faults.push(`the agent ended with ${code} after SIGTERM`)
       await this.#agent.start()
     }
-    for (const publisher of this.publishers) publisher.surge()
+    this.crowd.surge()
     await delay(random.between(20, 400))
     await this.#cut()
-    const acked = this.publishers.reduce((sum, publisher) => sum + publisher.acked, 0)
-    this.report.ackedAtCut = acked
+    const { acked } = this.crowd
     await this.#verify()
     await this.#agent.start()
-    await this.#quiet()
-    await this.#readOn()
-    this.#ledger.close()
-    for (const publisher of this.publishers) this.report.faults.push(...publisher.faults.splice(0))
-    this.report.faults.push(...this.#ledger.faults.splice(0))
-    this.report.rounds = round
-    this.report.records = this.#ledger.records
-    this.report.repeats = this.#ledger.repeats
+    await this.crowd.quiet(QUIET_LIMIT_MS)
+    await this.#kept.readOn()
+    const { ledger } = this.#kept
+    ledger.close()
+    this.report.faults.push(...this.crowd.takeFaults(), ...this.#kept.takeFaults())
+    const { records, repeats } = ledger
+    Object.assign(this.report, { rounds: round, records, repeats, ackedAtCut: acked })
     const seconds = ((performance.now() - started) / 1000).toFixed(1)
     const verdict = this.report.faults.length === 0 ? 'ok' : 'FAILED'
-    return `cut ${round}  ${seconds} s  ${acked} acked, ${this.#ledger.records} records, ${this.#ledger.repeats} repeats  ${verdict}`
+    return `cut ${round}  ${seconds} s  ${acked} acked, ${records} records, ${repeats} repeats  ${verdict}`
   }
 
   async #cut(): Promise<void> {
     this.#agent.signal('SIGSTOP')
     const copy = await this.#disk.copy()
     await this.#agent.kill()
-    for (const publisher of this.publishers) publisher.calm()
+    this.crowd.calm()
     await this.#disk.restore(copy)
   }
 
   async #verify(): Promise<void> {
-    const { code, stdout, stderr } = await this.#agent.command([
-      'verify',
-      join(this.#disk.folder, 'data'),
-    ])
+    const dataDir = join(this.#disk.folder, 'data')
+    const { code, stdout, stderr } = await this.#agent.command(['verify', dataDir])
     if (code !== 0)
       this.report.faults.push(`verify after the cut exits ${code}: ${stdout}${stderr}`)
   }
 
-  /** No new messages; resolves when every ack has come. */
-  async #quiet(): Promise<void> {
-    for (const publisher of this.publishers) publisher.pause()
-    const idle = () => this.publishers.every((publisher) => publisher.isIdle)
-    await waitUntil('every message is acked', QUIET_LIMIT_MS, idle)
-  }
-
-  async #readOn(): Promise<void> {
-    for (const [partition, seen] of this.#seen.entries()) {
-      const records = await this.#reader.read(TOPIC, partition, seen.length)
-      for (const record of records) {
-        if (record.offset !== seen.length) {
-          this.report.faults.push(
-            `${partition}@${seen.length}: the next offset is ${record.offset}`,
-          )
-        }
-        this.#ledger.enter(`${partition}@${record.offset}`, record.value)
-        seen.push(record)
-      }
-    }
-  }
-
   /** What was read after any cut is there still, the same. */
-  async compareFromStart(): Promise<void> {
-    for (const [partition, seen] of this.#seen.entries()) {
-      const records = await this.#reader.read(TOPIC, partition, 0)
-      const at = seen.findIndex((record, offset) => !isDeepStrictEqual(record, records[offset]))
-      if (at >= 0) this.report.faults.push(`${partition}@${at} is not what it was`)
-      if (records.length !== seen.length) {
-        this.report.faults.push(`${partition}: ${records.length} records, ${seen.length} before`)
-      }
-    }
-    this.#reader.close()
+  async finish(): Promise<void> {
+    await this.#kept.compareFromStart()
+    this.report.faults.push(...this.#kept.takeFaults())
+  }
+
+  close(): void {
+    this.crowd.close()
+    this.#kept.close()
   }
 }

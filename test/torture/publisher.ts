@@ -29,7 +29,7 @@ interface InFlight {
 }
 
 const TICK_MS = 10
-const BURST_MAX = 8
+const BURST_MAX = 4
 const RECONNECT_MS_MAX = 150
 
 export class Publisher {
