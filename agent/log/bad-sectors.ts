@@ -8,31 +8,40 @@ const SECTOR_BYTES = 512
 /** After so many refusals the disk is dying, and each costs seconds: pieces are as large as this. */
 const REFUSALS_MAX = 256
 const COARSE_BYTES = 64 * 1024
+/** Whoever gives up believes something older. */
+const TRIES = 3
 
 /** The disk refuses to give some sector, or the file system does not believe it. */
 export function isUnreadable(error: unknown): boolean {
   return ['EIO', 'ENODATA', 'EBADMSG', 'EUCLEAN', 'EILSEQ', 'EREMOTEIO'].includes(codeOf(error))
 }
 
-/** The whole file; undefined when it cannot even be opened. */
-export async function readTolerantly(fs: FileSystem, path: string): Promise<Buffer | undefined> {
-  let file: OpenFile | undefined
-  try {
-    file = await fs.open(path, 'read')
-    const bytes = Buffer.alloc(await file.size())
-    const length = await fill(file, bytes)
-    return bytes.subarray(0, length)
-  } catch (error) {
-    if (!isUnreadable(error)) throw error
-    return undefined
-  } finally {
-    await file?.close()
+/** The whole file, or the beginning of it; undefined when it cannot even be opened. */
+export async function readTolerantly(
+  fs: FileSystem,
+  path: string,
+  bytesMax = Number.POSITIVE_INFINITY,
+): Promise<Buffer | undefined> {
+  for (let tries = 0; tries < TRIES; tries++) {
+    let file: OpenFile | undefined
+    try {
+      file = await fs.open(path, 'read')
+      const bytes = Buffer.alloc(Math.min(await file.size(), bytesMax))
+      const length = await fill(file, bytes)
+      return bytes.subarray(0, length)
+    } catch (error) {
+      if (!isUnreadable(error)) throw error
+    } finally {
+      await file?.close()
+    }
   }
+  return undefined
 }
 
 /** Returns where the file ended. */
 async function fill(file: OpenFile, target: Buffer): Promise<number> {
   let refusals = 0
+  let again = -1
   const read = async (from: number, to: number): Promise<number> => {
     try {
       return from + (await file.read(target.subarray(from, to), from))
@@ -42,7 +51,12 @@ async function fill(file: OpenFile, target: Buffer): Promise<number> {
     // Whatever came with the refusal is not to be believed.
     target.fill(0, from, to)
     const smallest = ++refusals > REFUSALS_MAX ? COARSE_BYTES : SECTOR_BYTES
-    if (to - from <= smallest) return to
+    if (to - from <= smallest && again === from) return to
+    // A cable that was loose for once must not cost what is there.
+    if (to - from <= smallest) {
+      again = from
+      return read(from, to)
+    }
     const sectors = Math.ceil((to - from) / SECTOR_BYTES)
     const middle = from + Math.ceil(sectors / 2) * SECTOR_BYTES
     await read(from, middle)

@@ -104,12 +104,14 @@ export async function recover(target: RecoveryTarget): Promise<Recovered> {
 async function loadCheckpoint(target: RecoveryTarget): Promise<Checkpoint | undefined> {
   let best: Checkpoint | undefined
   let bestPath = ''
+  const bad: string[] = []
   for (const name of CHECKPOINT_FILES) {
     const path = `${target.directory}/${name}`
     const outcome = await readCheckpoint(target.fs, path, target.codecs)
     if (outcome.kind === 'newer') throw newerFormat(outcome.version)
     if (outcome.kind === 'corrupt') {
       target.logger.warn(`${name} does not hold; the other copy and the journal are used`)
+      bad.push(path)
     }
     if (outcome.kind !== 'checkpoint') continue
     if (best !== undefined && outcome.checkpoint.number < best.number) continue
@@ -117,7 +119,22 @@ async function loadCheckpoint(target: RecoveryTarget): Promise<Checkpoint | unde
     bestPath = path
   }
   if (best !== undefined) await writeAgain(target.fs, bestPath, [[0, Number.MAX_SAFE_INTEGER]])
+  if (best !== undefined) for (const path of bad) await forget(target.fs, path)
   return best
+}
+
+/**
+ * A copy that the disk refuses to give now must not come back later: it may be the newer one, and the
+ * journal that goes on from the older one would count for nothing.
+ */
+async function forget(fs: FileSystem, path: string): Promise<void> {
+  const file = await fs.open(path, 'write')
+  try {
+    await file.truncate(0)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
 }
 
 /** Puts ranges of a file where they are once more, and syncs. */
