@@ -147,12 +147,12 @@ export class Connection implements Source, AckOwner, FrameOwner {
     const appended = ingest.publish(this, topicAt, topicLength, payloadAt, payloadLength, retain)
     if (appended === REFUSED) return this.refuseFrame(ingest.fault)
     if (appended === NO_ROOM) {
-      if (qos === 0 && front.isOutOfRoom()) {
+      if (qos === 0 && front.isOutOfRoom(ingest.refusedBy)) {
         front.dropped.add()
         return true
       }
       this.#flow.wait(WAITS_ROOM)
-      front.waitForRoom(this)
+      front.waitForRoom(this, ingest.refusedBy)
       return false
     }
     const commit = qos === 2 ? session.hold(packetId, appended) : appended

@@ -4,6 +4,8 @@
 import type { TopicSettings } from '../log/topic.ts'
 
 export interface IngestPartition {
+  /** The disk has no room for this one since then, monotonic; undefined: it has. */
+  readonly fullSince: number | undefined
   /** Pointers into kernel memory; the offset, or −1: no room, nothing happened. */
   append(
     timestamp: number,

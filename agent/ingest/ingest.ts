@@ -69,6 +69,8 @@ export class Ingest {
   readonly unrouted: Unrouted
   /** What the last `publish` found out about its topic. */
   routed: RoutedTopic | undefined
+  /** What had no room for it: a partition, or the log as a whole. */
+  refusedBy: IngestPartition | undefined
   fault = ''
   readonly #options: IngestOptions
   readonly #log: IngestLog
@@ -134,9 +136,11 @@ export class Ingest {
     if (entry.isBusy) this.#resolve(entry, source)
     const isStaged = !entry.isStatic || entry.epoch === this.#staging.epoch
     if (!isStaged && !this.#stage(entry, source)) return REFUSED
+    this.refusedBy = undefined
     if (!entry.isStatic) return this.#publishOther(source, entry, payloadAt, payloadLength, retain)
     const { key } = entry
-    const offset = (entry.partition ?? nextPartition(entry)).append(
+    const partition = entry.partition ?? nextPartition(entry)
+    const offset = partition.append(
       this.#arrival,
       entry.keyAt,
       key === null ? -1 : key.length,
@@ -146,7 +150,7 @@ export class Ingest {
       this.#clockHeaders.length + (retain ? entry.headers.length : entry.headersLength),
       this.#clockHeadersCount + (retain ? entry.headersCount + 1 : entry.headersCount),
     )
-    if (offset < 0) return NO_ROOM
+    if (offset < 0) return this.#hasNoRoom(partition)
     if (entry.kind === 'unrouted') this.#countUnrouted(entry.mqttTopic, true)
     return this.#log.openCommit
   }
@@ -362,7 +366,12 @@ export class Ingest {
       headersLength,
       count,
     )
-    return offset < 0 ? NO_ROOM : this.#log.openCommit
+    return offset < 0 ? this.#hasNoRoom(partition) : this.#log.openCommit
+  }
+
+  #hasNoRoom(partition: IngestPartition): number {
+    this.refusedBy = partition
+    return NO_ROOM
   }
 
   #fixed(entry: RoutedTopic, { clientId, username }: Source) {

@@ -15,7 +15,7 @@ import { Connection } from './connection.ts'
 import type { ConnectOutcome } from './control-packet.ts'
 import type { FanOut } from './fan-out.ts'
 import { Ingest, type IngestOptions, NO_ROOM } from './ingest.ts'
-import type { IngestLog } from './ingest-log.ts'
+import type { IngestLog, IngestPartition } from './ingest-log.ts'
 import { OutboundBudget } from './outbound.ts'
 import { HeldIds, type HeldIdsLimits } from './qos2.ts'
 import { PACKET_SIZE_MAX } from './staging.ts'
@@ -89,7 +89,7 @@ export class MqttFront {
   readonly #unsubscribe: (() => void)[] = []
   readonly #mqtt5Clients = new Set<string>()
   #broker: SubscriberBroker | undefined
-  #waitingForRoom: Connection[] = []
+  #waitingForRoom: { connection: Connection; refusedBy: IngestPartition | undefined }[] = []
   #wills: Will[] = []
   #noRoomSince: number | undefined
   #nextNumber = 1
@@ -235,13 +235,15 @@ export class MqttFront {
     this.broker.persistence.leaveSession(clientId)
   }
 
-  waitForRoom(connection: Connection): void {
-    this.#waitingForRoom.push(connection)
+  waitForRoom(connection: Connection, refusedBy: IngestPartition | undefined): void {
+    this.#waitingForRoom.push({ connection, refusedBy })
   }
 
   /** True when there has been no room for so long that QoS 0 is dropped rather than held up. */
-  isOutOfRoom(): boolean {
+  isOutOfRoom(refusedBy: IngestPartition | undefined): boolean {
     const now = this.clock.monotonic()
+    const fullSince = refusedBy?.fullSince
+    if (fullSince !== undefined) return now - fullSince >= ROOM_GRACE_MS
     this.#noRoomSince ??= now
     return now - this.#noRoomSince >= ROOM_GRACE_MS
   }
@@ -291,10 +293,9 @@ export class MqttFront {
   }
 
   #takeWill(will: Will): void {
-    if (this.#wills.length > 0 || !this.#appendWill(will)) {
-      if (this.#wills.length < WILLS_WAITING_MAX) this.#wills.push(will)
-      else this.dropped.add()
-    }
+    if (this.#appendWill(will)) return
+    if (this.#wills.length < WILLS_WAITING_MAX) this.#wills.push(will)
+    else this.dropped.add()
   }
 
   /** False when there is no room. */
@@ -315,14 +316,17 @@ export class MqttFront {
 
   #roomMade(): void {
     this.#noRoomSince = undefined
-    while (this.#wills.length > 0 && this.#appendWill(this.#wills[0]!)) this.#wills.shift()
-    this.#wakeForRoom()
+    // A full partition holds up its own wills and clients, and no others.
+    this.#wills = this.#wills.filter((will) => !this.#appendWill(will))
+    this.#wakeForRoom(({ refusedBy }) => refusedBy?.fullSince === undefined)
   }
 
-  #wakeForRoom(): void {
+  #wakeForRoom(
+    isConcerned: (waiting: { refusedBy: IngestPartition | undefined }) => boolean,
+  ): void {
     const waiting = this.#waitingForRoom
-    this.#waitingForRoom = []
-    for (const connection of waiting) connection.roomMade()
+    this.#waitingForRoom = waiting.filter((each) => !isConcerned(each))
+    for (const each of waiting) if (isConcerned(each)) each.connection.roomMade()
   }
 
   #sweep(): void {
@@ -330,7 +334,7 @@ export class MqttFront {
     for (const connection of this.#connections) connection.sweep(now)
     // Without room for long those that hold QoS 0 back drop it now. Whoever waits for a topic that is
     // being deleted hears of no room. The others wait again.
-    this.#wakeForRoom()
+    this.#wakeForRoom(() => true)
     if (now - this.#expiredAt > EXPIRY_SWEEP_MS) {
       this.#expiredAt = now
       this.heldIds.expire()

@@ -24,6 +24,9 @@ export interface FakeRecord {
 
 export class FakePartition implements IngestPartition {
   records: FakeRecord[] = []
+  fullSince: number | undefined
+  /** Appends that found no room. */
+  refusals = 0
   readonly #log: FakeLog
 
   constructor(log: FakeLog) {
@@ -40,7 +43,10 @@ export class FakePartition implements IngestPartition {
     headersLength: number,
     headersCount: number,
   ): number {
-    if (this.#log.full) return -1
+    if (this.#log.full || this.fullSince !== undefined) {
+      this.refusals++
+      return -1
+    }
     const { buffer } = this.#log.kernel
     const bytes = (at: number, length: number) => Buffer.from(buffer.subarray(at, at + length))
     this.records.push({

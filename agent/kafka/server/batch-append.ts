@@ -17,6 +17,11 @@ import type { Call } from './served-api.ts'
 export const KEPT_BATCH_BYTES = 16 * 1024
 /** A small batch that inflates beyond this is kept as it came, too. */
 const DECODED_BYTES_MAX = 64 * 1024
+/**
+ * Batches that may wait for full partitions together. More are refused at once: their requests hold
+ * memory that those to other partitions need.
+ */
+const FULL_WAIT_BYTES_MAX = 2 * 1024 * 1024
 /** Of a request's timeout: the client must see our answer before it gives up. */
 const ROOM_WAIT_SHARE = 0.75
 
@@ -42,7 +47,7 @@ export function appendProduced(
   const verdict = validateBatch(batch, limits, broker.codecs)
   if (verdict.kind === 'invalid') return refused(failure(verdict.error, verdict.reason))
   const attempt = () => appendOnce(partition, batch, verdict, broker)
-  return attempt() ?? appendWithRoom(partition, attempt, timeoutMs, call)
+  return attempt() ?? appendWithRoom(partition, batch, attempt, timeoutMs, call)
 }
 
 export function refused(error: ErrorFields): Appended {
@@ -51,6 +56,7 @@ export function refused(error: ErrorFields): Appended {
 
 async function appendWithRoom(
   partition: PartitionLog,
+  batch: Buffer,
   attempt: () => Appended | undefined,
   timeoutMs: number,
   call: Call,
@@ -58,11 +64,16 @@ async function appendWithRoom(
   const { broker, client } = call
   const wait = Math.min(timeoutMs * ROOM_WAIT_SHARE, broker.settings.roomWaitMsMax)
   let appended: Appended | undefined
-  // The attempt itself runs when room is announced: whoever waited longest goes first.
-  await broker.room.wait(wait, client, () => {
-    appended = attempt()
-    return appended !== undefined
-  })
+  const { length } = batch
+  if (partition.fullSince === undefined || broker.fullWaitBytes + length <= FULL_WAIT_BYTES_MAX) {
+    broker.fullWaitBytes += length
+    // The attempt itself runs when room is announced: whoever waited longest goes first.
+    await broker.room.wait(wait, client, () => {
+      if (partition.fullSince === undefined) appended = attempt()
+      return appended !== undefined
+    })
+    broker.fullWaitBytes -= length
+  }
   // Retriable for every client, and none of them takes it for "perhaps appended".
   const message = `${partition.name}: no room for now, nothing was appended`
   return appended ?? refused(failure('NOT_ENOUGH_REPLICAS', message))

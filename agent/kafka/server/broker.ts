@@ -43,6 +43,8 @@ export interface Broker {
   readonly producers: ProducerStates
   readonly commits: Announcement
   readonly room: Announcement
+  /** Bytes of batches that wait for room. */
+  fullWaitBytes: number
   /** What ApiVersions tells. */
   readonly apis: readonly AdvertisedApi[]
 }
@@ -77,6 +79,7 @@ export function createBroker(options: BrokerOptions, apis: readonly AdvertisedAp
     }),
     commits: new Announcement(clock, (listener) => log.onCommit(listener)),
     room: new Announcement(clock, (listener) => log.onRoom(listener)),
+    fullWaitBytes: 0,
     apis,
   }
 }
