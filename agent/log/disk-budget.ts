@@ -1,7 +1,7 @@
 // How full the disk may get: a budget for everything in the data directory, and what must stay free
 // on the file system whoever fills it. The stricter of the two wins.
 //
-// Looked at every second while something is written, and sooner near the limit: in between, appends go
+// Looked at every second while something is written, and sooner near a mark: in between, appends go
 // by the last look, and a fast disk must not write more than is left.
 
 import type { Clock, Timer } from '../base/clock.ts'
@@ -12,93 +12,126 @@ export interface DiskLimits {
   budgetBytes: number | undefined
   budgetShare: number | undefined
   keepFreeBytes: number
+  /** Size of the reserve, unless the budget is small. */
+  reserveBytes?: number
+}
+
+/** What one look found. */
+export interface DiskLook {
+  used: number
+  /** What may be used: of the budget, and of what `keepFree` leaves. */
+  limit: number
+  free: number
+  /** Why no more than `limit` may be used, and how it can be more. */
+  reason: string
+  advice: string
 }
 
 const LOOK_EVERY_MS = 1000
 const LOOK_AGAIN_MS = 20
 /** Faster than any disk of a gateway. */
 const BYTES_PER_MS = 200_000
+const RESERVE_SHARE_MAX = 1 / 32
+const ADVICE = 'let the upstream catch up, or set whenFull: dropOldest'
 
 export interface DiskBudgetOptions {
   fs: FileSystem
   directory: string
   limits: DiskLimits
   clock: Clock
-  usedBytes: () => number
-  changed: (isFull: boolean) => void
+  /** Bytes of everything in the data directory; those that the reserve lacks count, too. */
+  used: () => Promise<{ bytes: number; missingBytes: number }>
+  /** Says how many bytes may be written before it has to be looked again. */
+  looked: (look: DiskLook) => Promise<number>
+  /** The disk cannot be looked at. */
+  failed: (error: unknown) => void
 }
 
 export class DiskBudget {
-  readonly #fs: FileSystem
-  readonly #directory: string
-  readonly #limits: DiskLimits
-  readonly #clock: Clock
-  readonly #usedBytes: () => number
-  readonly #changed: (isFull: boolean) => void
+  readonly #options: DiskBudgetOptions
   #timer: Timer | undefined
   #lastWritten = -1
-  #closed = false
+  #isClosed = false
+  #looking: Promise<void> | undefined
   /** Bytes that may still be written, as of the last look. */
   #left = 0
-  budgetBytes = Number.POSITIVE_INFINITY
-  /** Why nothing is taken at the moment. */
-  reason: string | undefined
+  /** What may be used, as of the last look. */
+  limitBytes = Number.POSITIVE_INFINITY
 
   constructor(options: DiskBudgetOptions) {
-    this.#fs = options.fs
-    this.#directory = options.directory
-    this.#limits = options.limits
-    this.#clock = options.clock
-    this.#usedBytes = options.usedBytes
-    this.#changed = options.changed
-  }
-
-  get isFull(): boolean {
-    return this.reason !== undefined
+    this.#options = options
   }
 
   /** Looks now, and again every second; `written` is a count that moves when there is news. */
   async start(written: () => number): Promise<void> {
     await this.look()
+    const { clock } = this.#options
     const again = () => {
+      if (this.#isClosed) return
+      const isNear = this.#left > 0
       const soon = Math.max(LOOK_AGAIN_MS, Math.floor(this.#left / BYTES_PER_MS))
-      const wait = this.isFull ? LOOK_EVERY_MS : Math.min(LOOK_EVERY_MS, soon)
-      this.#timer = this.#clock.after(wait, () => {
+      this.#timer = clock.after(isNear ? Math.min(LOOK_EVERY_MS, soon) : LOOK_EVERY_MS, () => {
         const count = written()
         // A full disk is looked at even when nothing is written: somebody may have made room.
-        const look = count !== this.#lastWritten || this.isFull ? this.look() : Promise.resolve()
+        const look =
+          count !== this.#lastWritten || this.#left <= 0 ? this.look() : Promise.resolve()
         this.#lastWritten = count
-        look.then(() => {
-          if (!this.#closed) again()
-        })
+        look.then(again)
       })
     }
     again()
   }
 
-  async look(): Promise<void> {
-    const { budgetBytes, budgetShare, keepFreeBytes } = this.#limits
-    const wasFull = this.isFull
-    try {
-      const { free, total } = await this.#fs.freeBytes(this.#directory)
-      const share = budgetShare === undefined ? Number.POSITIVE_INFINITY : budgetShare * total
-      this.budgetBytes = Math.min(budgetBytes ?? Number.POSITIVE_INFINITY, share)
-      const used = this.#usedBytes()
-      this.reason = undefined
-      this.#left = Math.max(0, Math.min(this.budgetBytes - used, free - keepFreeBytes))
-      if (used > this.budgetBytes) {
-        this.reason = `disk full: ${used} of storage.diskBudget ${Math.floor(this.budgetBytes)} bytes used`
-      } else if (free < keepFreeBytes) {
-        this.reason = `disk full: ${free} bytes free, storage.keepFree is ${keepFreeBytes}`
-      }
-    } catch (error) {
-      this.reason = `the data directory cannot be looked at: ${String(error)}`
-    }
-    if (wasFull !== this.isFull) this.#changed(this.isFull)
+  /** Looks now; together with a look that is under way. */
+  look(): Promise<void> {
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = undefined
+    })
+    return this.#looking
   }
 
-  close(): void {
-    this.#closed = true
+  /** Resolves when nothing of it goes on. */
+  async close(): Promise<void> {
+    this.#isClosed = true
     this.#timer?.cancel()
+    await this.#looking
   }
+
+  async #look(): Promise<void> {
+    const { fs, directory, limits, used, looked, failed } = this.#options
+    try {
+      const { bytes, missingBytes } = await used()
+      const { free, total } = await fs.freeBytes(directory)
+      if (this.#isClosed) return
+      const budget = budgetOf(limits, total)
+      const beside = bytes - missingBytes + free - limits.keepFreeBytes
+      this.limitBytes = Math.min(budget, beside)
+      const look = { used: bytes, limit: this.limitBytes, free }
+      const words =
+        budget <= beside
+          ? {
+              reason: `${bytes} of storage.diskBudget ${Math.floor(budget)} bytes used`,
+              advice: `raise it, ${ADVICE}`,
+            }
+          : {
+              reason: `${free} bytes free, storage.keepFree is ${limits.keepFreeBytes}`,
+              advice: `make room on its disk, ${ADVICE}`,
+            }
+      this.#left = await looked({ ...look, ...words })
+    } catch (error) {
+      this.#left = 0
+      failed(error)
+    }
+  }
+}
+
+/** What is kept for ourselves: little where there is little. */
+export function reserveBytesOf({ budgetBytes, reserveBytes = 0 }: DiskLimits): number {
+  const share = budgetBytes === undefined ? reserveBytes : budgetBytes * RESERVE_SHARE_MAX
+  return Math.floor(Math.min(reserveBytes, share))
+}
+
+function budgetOf({ budgetBytes, budgetShare }: DiskLimits, total: number): number {
+  const share = budgetShare === undefined ? Number.POSITIVE_INFINITY : budgetShare * total
+  return Math.min(budgetBytes ?? Number.POSITIVE_INFINITY, share)
 }

@@ -8,6 +8,7 @@ export interface LogFigures {
   readonly payloadBytes: number
   readonly diskBytes: number
   readonly diskBudgetBytes: number
+  readonly fullPartitions: number
   readonly arenaUsedBytes: number
 }
 
@@ -33,9 +34,12 @@ export function registerLogMetrics(metrics: Metrics, log: LogFigures): void {
     observeFile('fsyncs_total', 'The same, by kind of file.', () => meter.of(file).syncs)
   }
   observe('counter', 'log_payload_bytes_total', 'Bytes of keys and values.', () => log.payloadBytes)
-  observe('gauge', 'disk_used_bytes', 'Segments and journal.', () => log.diskBytes)
-  observe('gauge', 'disk_budget_bytes', 'What they may use.', () =>
-    Number.isFinite(log.diskBudgetBytes) ? log.diskBudgetBytes : 0,
+  observe('gauge', 'disk_used_bytes', 'Everything in the data directory.', () => log.diskBytes)
+  observe('gauge', 'disk_budget_bytes', 'What it may come to, by budget and free space.', () =>
+    Number.isFinite(log.diskBudgetBytes) ? Math.max(0, log.diskBudgetBytes) : 0,
   )
+  observe('gauge', 'full_partitions', 'Those that take nothing for want of disk.', () => {
+    return log.fullPartitions
+  })
   observe('gauge', 'arena_used_bytes', 'Slots of tails.', () => log.arenaUsedBytes)
 }

@@ -13,6 +13,8 @@ import { Arena } from './arena.ts'
 import type { Checkpoint } from './checkpoint.ts'
 import { Checkpointer } from './checkpointer.ts'
 import { Committer, OPEN_BYTES_MAX } from './committer.ts'
+import { reserveBytesOf } from './disk-budget.ts'
+import type { FileSystem } from './file-system.ts'
 import { Journal } from './journal.ts'
 import { registerLogMetrics } from './log-metrics.ts'
 import { type CompleteLogOptions, completeOptions, type LogOptions } from './log-options.ts'
@@ -22,6 +24,7 @@ import { OpenFiles } from './open-files.ts'
 import type { PartitionContext } from './partition-log.ts'
 import { Quarantine } from './quarantine.ts'
 import { recover } from './recovery.ts'
+import { Reserve } from './reserve.ts'
 import { Retainer } from './retainer.ts'
 import { Room } from './room.ts'
 import { Sealer } from './sealer.ts'
@@ -32,6 +35,9 @@ import { type LockHandle, lockStore } from './store-lock.ts'
 import type { Topic, TopicSettings } from './topic.ts'
 import { TopicSet } from './topic-set.ts'
 
+/** What goes when room is made should be little of what there is. */
+const SEGMENT_SHARE = 1 / 16
+const SEGMENT_BYTES_MIN = 1024 * 1024
 const CARRY_TOTAL_BYTES_MAX = 192 * 1024
 /** Whole batches in memory, above which recovery seals what it has so far. */
 const RECOVERED_BATCH_BYTES_MAX = 4 * 1024 * 1024
@@ -44,11 +50,14 @@ export class Log {
   readonly state: StateStore
   /** The clock that arrivals come from. */
   readonly time: LogTime
-  readonly #options: CompleteLogOptions
+  /** What was handed to the disk since the start. */
+  readonly meter: MeteredFileSystem
+  readonly #options: Omit<CompleteLogOptions, 'fs'> & { fs: FileSystem }
   readonly #arena: Arena
   readonly #committer: Committer
   readonly #sealer: Sealer
   readonly #files: OpenFiles
+  readonly #reserve: Reserve
   readonly #context: PartitionContext
   readonly #topics: TopicSet
   readonly #room: Room
@@ -63,8 +72,16 @@ export class Log {
   private constructor(options: LogOptions) {
     const complete = completeOptions(options)
     this.time = new LogTime(complete)
-    this.#options = { ...complete, clock: this.time }
-    const { clock, logger, metrics, fs, directory, arenaBytes } = this.#options
+    this.meter = complete.fs
+    this.#reserve = new Reserve({
+      fs: this.meter,
+      directory: complete.directory,
+      bytes: reserveBytesOf(complete.disk),
+      clock: this.time,
+      spent: () => void this.#room.look(),
+    })
+    this.#options = { ...complete, clock: this.time, fs: this.#reserve }
+    const { clock, logger, metrics, fs, arenaBytes } = this.#options
     this.kernel = options.kernel ?? new Kernel()
     this.codecs = new Codecs(this.kernel)
     this.#arena = new Arena(TAILS, Math.min(arenaBytes, TAILS_BYTES))
@@ -74,23 +91,12 @@ export class Log {
       this.#committer.stateChanged(key, value, ride),
     )
     this.#committer = this.#createCommitter()
-    this.#room = new Room({
-      arena: this.#arena,
-      committer: this.#committer,
-      partitions: () => this.#topics.partitions(),
-      logger,
-      disk: {
-        fs,
-        directory,
-        limits: this.#options.disk,
-        clock,
-        usedBytes: () => this.diskBytes,
-      },
-    })
+    this.#room = this.#createRoom()
     this.#context = this.#createContext()
     this.#topics = new TopicSet(this.#context, this.state, this.#committer)
     this.#retainer = new Retainer({
       topics: this.#topics,
+      state: this.state,
       committer: this.#committer,
       time: this.time,
       logger,
@@ -125,20 +131,19 @@ export class Log {
     return this.#room.hasAny
   }
 
-  /** Bytes of segments and journal files. */
+  /** Bytes of everything in the data directory. */
   get diskBytes(): number {
-    let bytes = this.#journal?.diskBytes ?? 0
-    for (const partition of this.#topics.partitions()) bytes += partition.segments.bytes
-    return bytes
+    return this.#room.use.bytes
   }
 
+  /** What they may come to: the stricter of the budget and what must stay free. */
   get diskBudgetBytes(): number {
-    return this.#room.budget.budgetBytes
+    return this.#room.limitBytes
   }
 
-  /** What was handed to the disk since the start. */
-  get meter(): MeteredFileSystem {
-    return this.#options.fs
+  /** Partitions that take nothing because the disk is full. */
+  get fullPartitions(): number {
+    return this.#room.fullCount
   }
 
   get payloadBytes(): number {
@@ -216,7 +221,7 @@ export class Log {
       reasons.push(`no commit for ${Math.round(stuckMs / 1000)} s: slow disk?`)
     if (this.#sealer.trouble !== undefined) reasons.push(this.#sealer.trouble)
     if (this.#checkpointer?.trouble !== undefined) reasons.push(this.#checkpointer.trouble)
-    if (this.#room.budget.reason !== undefined) reasons.push(this.#room.budget.reason)
+    if (this.#room.reason !== undefined) reasons.push(this.#room.reason)
     for (const { trouble } of this.#topics.partitions()) {
       if (trouble !== undefined) reasons.push(trouble)
     }
@@ -276,7 +281,7 @@ export class Log {
       await partition.segments.removeBelow(partition.logStartOffset)
       await partition.startMending()
     }
-    await this.#room.budget.start(() => this.meter.writtenBytes)
+    await this.#room.start(() => this.meter.writtenBytes)
     this.#retainer.start()
     const took = Math.round(clock.monotonic() - started)
     logger.debug('store recovered', { frames: recovered.frames, ms: took })
@@ -328,6 +333,25 @@ export class Log {
       failed: (failure) => {
         logger.error(failure.message)
         for (const partition of this.#topics.partitions()) partition.fail(failure)
+      },
+    })
+  }
+
+  #createRoom(): Room {
+    const { directory, clock, logger, disk, segmentBytes } = this.#options
+    return new Room({
+      arena: this.#arena,
+      committer: this.#committer,
+      partitions: () => this.#topics.partitions(),
+      journalBytes: () => this.#journal?.diskBytes ?? 0,
+      directory,
+      limits: disk,
+      reserve: this.#reserve,
+      clock,
+      logger,
+      relieve: (shortage, shareBytes) => this.#retainer.relieve(shortage, shareBytes),
+      sized: (spaceBytes) => {
+        this.#context.segmentBytes = segmentBytesIn(spaceBytes, segmentBytes)
       },
     })
   }
@@ -392,14 +416,15 @@ export class Log {
 
   /** Lets go of everything, whatever fails on the way. */
   async #release(failures: unknown[]): Promise<void> {
-    this.#room.close()
-    this.#retainer.close()
+    this.#room.end()
     const attempt = async (step: () => Promise<unknown> | undefined) => {
       await Promise.resolve(step()).catch((error) => failures.push(error))
     }
     const closed = new AgentError('CLOSED', 'the log is closed')
     this.#committer.close(closed)
     for (const partition of this.#topics.partitions()) partition.fail(closed)
+    await attempt(() => this.#room.close())
+    await attempt(() => this.#retainer.close())
     await attempt(() => this.#checkpointer?.close())
     await attempt(() => this.#sealer.close())
     for (const partition of this.#topics.partitions()) {
@@ -418,4 +443,9 @@ export class Log {
     await this.durable(this.openCommit)
     await this.#checkpointer.final()
   }
+}
+
+/** Segments are no larger than configured, and smaller where there is little space for all. */
+function segmentBytesIn(spaceBytes: number, configured: number): number {
+  return Math.min(configured, Math.max(SEGMENT_BYTES_MIN, spaceBytes * SEGMENT_SHARE))
 }

@@ -1,15 +1,35 @@
-// Deletes what retention allows, every half minute; which segments those are is said in retention.ts.
+// Deletes what retention allows, every half minute, and makes room when the disk is short of it; which
+// segments those are is said in retention.ts.
+//
+// Room is made of what the upstream already has, then, above the pin, of topics with `whenFull:
+// dropOldest`: those that are replicated become hollow, so that offsets stay dense on both sides,
+// others lose their oldest segments. A segment that is written to goes only when nothing else can.
+//
+// - A log start is durable before anything below it is deleted.
+// - While something is being given up nobody reads it to send it: what was sent never changes.
 
 import type { Timer } from '../base/clock.ts'
 import type { Logger } from '../base/telemetry.ts'
+import { AckedMarks } from './acked-marks.ts'
 import type { Committer } from './committer.ts'
+import type { Shortage } from './disk-shares.ts'
+import { diskBytesOf } from './disk-use.ts'
 import type { LogTime } from './log-time.ts'
+import type { PartitionLog } from './partition-log.ts'
+import { oldestFirst, type Prefix, type SegmentFacts, segmentsToRemove } from './retention.ts'
+import type { StateStore } from './state-store.ts'
 import type { TopicSet } from './topic-set.ts'
 
 const RETENTION_EVERY_MS = 30_000
+/** A segment that is written to is not worth ending below this. */
+const ACTIVE_BYTES_MIN = 64 * 1024
+/** What a hollow record takes, and what a segment of them takes besides. */
+const HOLLOW_RECORD_BYTES = 1.5
+const HOLLOW_SEGMENT_BYTES = 4096
 
 export interface RetainerOptions {
   topics: TopicSet
+  state: StateStore
   committer: Committer
   time: LogTime
   logger: Logger
@@ -18,8 +38,10 @@ export interface RetainerOptions {
 
 export class Retainer {
   readonly #options: RetainerOptions
+  readonly #acked = new WeakMap<PartitionLog, AckedMarks>()
   #timer: Timer | undefined
   #isClosed = false
+  #last: Promise<unknown> = Promise.resolve()
 
   constructor(options: RetainerOptions) {
     this.#options = options
@@ -35,29 +57,207 @@ export class Retainer {
     })
   }
 
-  /** The log start is durable before anything is deleted. */
-  async retain(): Promise<void> {
-    const { topics, committer, time, healWindowMs } = this.#options
-    const now = time.steadyNow()
-    for (const topic of topics.all()) {
-      const { retentionBytes, replicated } = topic.settings
-      // How old anything is can only be said by a clock that is right.
-      const retentionMs = time.isSynchronized ? topic.settings.retentionMs : undefined
-      for (const partition of topic.partitions) {
-        const limits = { retentionMs, retentionBytes, healWindowMs, now }
-        const replicatedOffset = replicated ? partition.replicatedOffset : undefined
-        const start = partition.segments.expire({ ...limits, replicatedOffset })
-        if (start === undefined || partition.isDeleted) continue
-        partition.logStartOffset = start
-        topics.saveStart(partition)
-        await committer.durable(committer.openCommit)
-        await partition.segments.removeBelow(start)
+  /** Deletes what is old enough, or more than enough. */
+  retain(): Promise<void> {
+    return this.#serially(async () => {
+      const { topics, time } = this.#options
+      const now = time.steadyNow()
+      const starts = new Map<PartitionLog, number>()
+      for (const partition of topics.partitions()) {
+        const facts = partition.segments.facts()
+        const count = segmentsToRemove(facts, this.#limitsOf(partition, now))
+        if (count > 0) starts.set(partition, facts[count - 1]!.nextOffset)
       }
+      await this.#raise(starts)
+    })
+  }
+
+  /** Makes room; true when anything went. */
+  relieve(shortage: Shortage, shareBytes: number): Promise<boolean> {
+    return this.#serially(async () => {
+      const reclaimed = await this.#reclaim(shortage.reclaimBytes)
+      if (reclaimed >= shortage.reclaimBytes) return reclaimed > 0
+      const { dropAboveBytes, dropAnyBytes } = shortage
+      const above = await this.#drop(dropAboveBytes - reclaimed, (partition) => {
+        return diskBytesOf(partition) > shareBytes
+      })
+      const any = await this.#drop(dropAnyBytes - reclaimed - above, () => true)
+      return reclaimed + above + any > 0
+    })
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    this.#timer?.cancel()
+    await this.#last
+  }
+
+  #limitsOf(partition: PartitionLog, now: number) {
+    const { time, healWindowMs } = this.#options
+    const { replicated, settings } = partition.topic
+    const marks = replicated ? this.#marksOf(partition, now) : undefined
+    return {
+      // How old anything is can only be said by a clock that is right.
+      retentionMs: time.isSynchronized ? settings.retentionMs : undefined,
+      retentionBytes: settings.retentionBytes,
+      healWindowMs,
+      replicatedOffset: replicated ? partition.replicatedOffset : undefined,
+      ackedTime: (offset: number) => marks?.timeOf(offset),
+      now,
     }
   }
 
-  close(): void {
-    this.#isClosed = true
-    this.#timer?.cancel()
+  /** What the upstream has acked until now is noted; that rides with the next commit. */
+  #marksOf(partition: PartitionLog, now: number): AckedMarks {
+    const { state, healWindowMs } = this.#options
+    const key = `acked/${partition.logId}`
+    const known = this.#acked.get(partition)
+    const marks = known ?? AckedMarks.from(healWindowMs, state.get(key))
+    if (known === undefined) this.#acked.set(partition, marks)
+    if (marks.note(partition.replicatedOffset, now) && !partition.isDeleted) {
+      state.put(key, marks.toBytes(), { ride: true })
+    }
+    return marks
   }
+
+  /** Deletes what the upstream has, oldest first; returns the bytes. */
+  async #reclaim(bytes: number): Promise<number> {
+    const prefixes: Prefix<PartitionLog>[] = []
+    for (const partition of this.#options.topics.partitions()) {
+      const { replicatedOffset, topic } = partition
+      if (!topic.replicated) continue
+      const segments = worthwhile(partition).filter(
+        ({ nextOffset }) => nextOffset <= replicatedOffset,
+      )
+      prefixes.push({ partition, segments })
+    }
+    return this.#raise(oldestFirst(prefixes, bytes))
+  }
+
+  /** Gives up the oldest of what may be dropped; returns the bytes, about. */
+  async #drop(bytes: number, isConcerned: (partition: PartitionLog) => boolean): Promise<number> {
+    if (bytes <= 0) return 0
+    const concerned = [...this.#options.topics.partitions()].filter(
+      (partition) =>
+        partition.topic.settings.whenFull === 'dropOldest' &&
+        !partition.isDeleted &&
+        isConcerned(partition),
+    )
+    // Only when nothing that is written to the end may go, what is written to is ended.
+    for (const withActive of [false, true]) {
+      const prefixes = concerned.map((partition) => ({
+        partition,
+        segments: droppable(partition, withActive),
+      }))
+      const ends = oldestFirst(prefixes, bytes)
+      if (ends.size === 0) continue
+      let dropped = 0
+      for (const { partition, segments } of prefixes) {
+        const end = ends.get(partition) ?? 0
+        const victims = segments.filter(({ nextOffset }) => nextOffset <= end)
+        if (victims.length > 0) dropped += await this.#dropFrom(partition, victims)
+      }
+      return dropped
+    }
+    return 0
+  }
+
+  async #dropFrom(partition: PartitionLog, victims: readonly SegmentFacts[]): Promise<number> {
+    const { nextOffset } = victims.at(-1)!
+    if (!partition.topic.replicated) {
+      return this.#raise(new Map([[partition, nextOffset]]), { isLoss: true })
+    }
+    let freed = 0
+    for (const { baseOffset, nextOffset } of victims) {
+      const before = partition.segments.bytes
+      await this.#hollow(partition, baseOffset, nextOffset)
+      freed += Math.max(0, before - partition.segments.bytes)
+    }
+    return freed
+  }
+
+  /** Gives up what of a segment lies above the pin, as it is in the very moment it begins. */
+  async #hollow(partition: PartitionLog, baseOffset: number, nextOffset: number): Promise<void> {
+    if (partition.segments.facts().at(-1)?.baseOffset === baseOffset)
+      await partition.segments.roll()
+    const from = await firstBoundary(partition, Math.max(baseOffset, floorOf(partition)))
+    // Between this look and the mark below nobody else runs.
+    if (from === undefined || from >= nextOffset || from < floorOf(partition)) return
+    const dropping = partition.hollow(from, nextOffset, 'dropped')
+    partition.dropping = dropping.catch(() => {})
+    try {
+      await dropping
+    } finally {
+      partition.dropping = undefined
+    }
+  }
+
+  /** Moves log starts up and deletes what is below; returns the bytes. */
+  async #raise(
+    starts: ReadonlyMap<PartitionLog, number>,
+    { isLoss } = { isLoss: false },
+  ): Promise<number> {
+    const { topics, committer } = this.#options
+    const raised = [...starts].filter(
+      ([partition, start]) => !partition.isDeleted && start > partition.logStartOffset,
+    )
+    if (raised.length === 0) return 0
+    for (const [partition, start] of raised) {
+      const active = partition.segments.facts().at(-1)
+      if (active !== undefined && active.nextOffset <= start) await partition.segments.roll()
+      const from = partition.logStartOffset
+      partition.logStartOffset = start
+      topics.saveStart(partition)
+      if (isLoss) partition.countLost({ from, to: start, reason: 'dropped' })
+    }
+    await committer.durable(committer.openCommit)
+    let freed = 0
+    for (const [partition, start] of raised) {
+      const before = partition.segments.bytes
+      await partition.segments.removeBelow(start)
+      freed += Math.max(0, before - partition.segments.bytes)
+    }
+    return freed
+  }
+
+  #serially<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(work)
+    this.#last = result.catch(() => {})
+    return result
+  }
+}
+
+/** The segments of a partition, the one that is written to only when ending it gives something. */
+function worthwhile({ segments }: PartitionLog): SegmentFacts[] {
+  const facts = segments.facts()
+  const active = facts.at(-1)
+  return active !== undefined && active.bytes < ACTIVE_BYTES_MIN ? facts.slice(0, -1) : facts
+}
+
+/** What is below is or may be upstream. */
+function floorOf({ pinnedOffset, replicatedOffset }: PartitionLog): number {
+  return Math.max(pinnedOffset, replicatedOffset)
+}
+
+/** What may be dropped of a partition, and gives room when it is. */
+function droppable(partition: PartitionLog, withActive: boolean): SegmentFacts[] {
+  const facts = withActive ? worthwhile(partition) : partition.segments.facts().slice(0, -1)
+  if (!partition.topic.replicated) return facts
+  const floor = floorOf(partition)
+  return facts.flatMap((fact) => {
+    if (fact.nextOffset <= floor) return []
+    const records = fact.nextOffset - fact.baseOffset
+    const part = (fact.nextOffset - Math.max(floor, fact.baseOffset)) / records
+    const bytes = fact.bytes * part - records * part * HOLLOW_RECORD_BYTES - HOLLOW_SEGMENT_BYTES
+    // One that is hollow already stays as it is.
+    return bytes > fact.bytes / 4 ? [{ ...fact, bytes }] : []
+  })
+}
+
+/** The first offset from `offset` on where a sealed batch begins. */
+async function firstBoundary(partition: PartitionLog, offset: number): Promise<number | undefined> {
+  if (!Number.isFinite(offset)) return undefined
+  const read = await partition.readSealed(offset, 1)
+  if (read.kind !== 'batches') return undefined
+  return read.baseOffset >= offset ? read.baseOffset : read.nextOffset
 }

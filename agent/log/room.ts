@@ -1,48 +1,106 @@
 // Room for new records: on the disk, in the arena, in the open commit. Whoever was refused hears of it
 // when there is some again; when the arena runs short, the largest tails go to segments.
+//
+// The disk is judged for each partition (disk-shares.ts): one that nobody drains is full before the
+// others are. Before anything is full, room is made of what may go.
 
+import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/telemetry.ts'
 import type { Arena } from './arena.ts'
 import type { Committer } from './committer.ts'
-import { DiskBudget, type DiskBudgetOptions } from './disk-budget.ts'
+import { DiskBudget, type DiskLimits, type DiskLook } from './disk-budget.ts'
+import {
+  type DiskFigures,
+  type DiskLevel,
+  isFull,
+  levelOf,
+  type Shortage,
+  shortageOf,
+  spaceOf,
+  untilNext,
+} from './disk-shares.ts'
+import { DiskUse, diskBytesOf } from './disk-use.ts'
 import type { PartitionLog } from './partition-log.ts'
+import type { Reserve } from './reserve.ts'
 
 /** Sealing starts by itself when less than this share of the arena's blocks is free. */
 const ARENA_FREE_SHARE = 0.25
+/** When nothing could go, it is not tried again before. */
+const RELIEF_PAUSE_MS = 1000
+const NAMES_TOLD_MAX = 3
 
 export interface RoomOptions {
   arena: Arena
   committer: Committer
   partitions: () => Iterable<PartitionLog>
+  journalBytes: () => number
+  directory: string
+  limits: DiskLimits
+  reserve: Reserve
+  clock: Clock
   logger: Logger
-  disk: Omit<DiskBudgetOptions, 'changed'>
+  /** Deletes or drops what may go; true when anything went. */
+  relieve: (shortage: Shortage, shareBytes: number) => Promise<boolean>
+  /** Partitions have so much space together. */
+  sized: (spaceBytes: number) => void
 }
 
 export class Room {
-  readonly budget: DiskBudget
+  readonly use: DiskUse
   readonly #options: RoomOptions
+  readonly #budget: DiskBudget
   readonly #listeners = new Set<() => void>()
+  #level: DiskLevel = 'ample'
+  /** Who is held back, as the log line of the last change says. */
+  #told: 'none' | 'some' | 'all' = 'none'
   #someoneRefused = false
+  #relieving: Promise<void> | undefined
+  #relievedAt = Number.NEGATIVE_INFINITY
   #isClosed = false
+  /** Partitions that are full. */
+  fullCount = 0
+  /** Why not everybody can append. */
+  reason: string | undefined
 
   constructor(options: RoomOptions) {
+    const { reserve, directory, clock, partitions, journalBytes, limits } = options
     this.#options = options
-    this.budget = new DiskBudget({
-      ...options.disk,
-      changed: (isFull) => this.#diskChanged(isFull),
+    this.use = new DiskUse({
+      fs: reserve,
+      directory,
+      clock,
+      partitions,
+      journalBytes,
+      reserveBytes: reserve.bytes,
+    })
+    this.#budget = new DiskBudget({
+      fs: reserve,
+      directory,
+      limits,
+      clock,
+      used: async () => {
+        await this.use.look()
+        return { bytes: this.use.bytes, missingBytes: reserve.bytes - reserve.heldBytes }
+      },
+      looked: (look) => this.#looked(look),
+      failed: (error) => this.#blind(error),
     })
   }
 
   /** False: append returns −1 for everything. */
   get hasAny(): boolean {
-    if (this.isBlocked) return false
     const { committer, arena } = this.#options
-    return committer.hasRoomFor(1024) && arena.freeBlocks > 0
+    return !this.isBlocked && committer.hasRoomFor(1024) && arena.freeBlocks > 0
   }
 
   /** Nothing is taken, whatever memory is free. */
   get isBlocked(): boolean {
-    return this.#isClosed || this.budget.isFull
+    return this.#isClosed || this.#level === 'all'
+  }
+
+  /** What everything in the data directory may take: the stricter of both limits. */
+  get limitBytes(): number {
+    return this.#budget.limitBytes
   }
 
   /** The arena is nearly used up. */
@@ -58,12 +116,22 @@ export class Room {
     return () => this.#listeners.delete(listener)
   }
 
+  /** Watches the disk from now on; `written` is a count that moves when something is written. */
+  start(written: () => number): Promise<void> {
+    return this.#budget.start(written)
+  }
+
+  /** Looks at the disk now. */
+  look(): Promise<void> {
+    return this.#budget.look()
+  }
+
   /** An append was refused. */
   refused(reason: 'arena' | 'busy' | 'disk'): void {
     // Who waits for the disk is told when that changes, not after every commit.
     if (reason === 'disk') return
     this.#someoneRefused = true
-    if (reason === 'arena') this.#relieve()
+    if (reason === 'arena') this.#relieveArena()
   }
 
   /** A commit has ended or a tail was sealed: there may be room again. */
@@ -71,16 +139,15 @@ export class Room {
     if (!this.#someoneRefused) return
     if (!this.hasAny) {
       // What was sealed left no block wholly free: more must go, or nobody ever hears of room.
-      if (this.#options.arena.freeBlocks === 0) this.#relieve()
+      if (this.#options.arena.freeBlocks === 0) this.#relieveArena()
       return
     }
-    this.#someoneRefused = false
-    for (const listener of this.#listeners) listener()
+    this.#announce()
   }
 
   /** After a commit. */
   committed(): void {
-    if (this.isArenaShort) this.#relieve()
+    if (this.isArenaShort) this.#relieveArena()
     this.offer()
   }
 
@@ -89,13 +156,19 @@ export class Room {
     this.#isClosed = true
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.end()
-    this.budget.close()
+    await this.#budget.close()
+    await this.#relieving
+  }
+
+  #announce(): void {
+    this.#someoneRefused = false
+    for (const listener of this.#listeners) listener()
   }
 
   /** Freezes the largest tails until enough of the arena is on its way to a segment. */
-  #relieve(): void {
+  #relieveArena(): void {
     const wanted = this.#options.arena.bytes * ARENA_FREE_SHARE
     let coming = 0
     const open: PartitionLog[] = []
@@ -113,10 +186,92 @@ export class Room {
     }
   }
 
-  #diskChanged(isFull: boolean): void {
-    const { logger } = this.#options
-    if (isFull) logger.error(`${this.budget.reason}; nothing is acked until there is room`)
-    else logger.info('the disk has room again')
-    this.offer()
+  // ---- the disk
+
+  async #looked({ used, limit, free, reason, advice }: DiskLook): Promise<number> {
+    const figures: DiskFigures = { used, limit, fixed: this.use.fixedBytes }
+    const space = spaceOf(figures)
+    this.#options.sized(space)
+    const share = space / Math.max(1, [...this.#options.partitions()].length)
+    this.#level = levelOf(figures, this.#level)
+    const wasFull = this.fullCount
+    const { names, hasNewRoom } = this.#judge(share)
+    const told =
+      this.#level === 'all'
+        ? reason
+        : `${listed(names)} above a share of ${Math.floor(share)} bytes`
+    this.reason =
+      this.fullCount === 0 && this.#level !== 'all' ? undefined : `disk full: ${told}; ${advice}`
+    this.#tell(wasFull, names)
+    if (hasNewRoom) this.#announce()
+    this.#relieve(shortageOf(figures), share)
+    const { reserve, logger } = this.#options
+    await reserve.refill(free).catch((error) => logger.warn(`no reserve: ${String(error)}`))
+    return untilNext(figures)
   }
+
+  /** Says of each partition whether it is full. */
+  #judge(share: number): { names: string[]; hasNewRoom: boolean } {
+    const now = this.#options.clock.monotonic()
+    const names: string[] = []
+    let hasNewRoom = false
+    for (const partition of this.#options.partitions()) {
+      const wasFull = partition.fullSince !== undefined
+      if (isFull(this.#level, { bytes: diskBytesOf(partition), share, wasFull })) {
+        partition.fullSince ??= now
+        names.push(partition.name)
+      } else if (wasFull) {
+        partition.fullSince = undefined
+        hasNewRoom = true
+      }
+    }
+    this.fullCount = names.length
+    return { names, hasNewRoom }
+  }
+
+  /** One line for each change of state. */
+  #tell(wasFull: number, names: readonly string[]): void {
+    const { logger } = this.#options
+    const state = this.#level === 'all' ? 'all' : names.length > 0 ? 'some' : 'none'
+    if (state === this.#told) return
+    this.#told = state
+    if (state === 'all') logger.error(`${this.reason}; nothing is acked until there is room`)
+    else if (state === 'some') logger.warn(`${this.reason}; the other partitions go on`)
+    else if (wasFull > 0) logger.info('the disk has room again')
+  }
+
+  #blind(error: unknown): void {
+    this.#level = 'all'
+    this.reason = `the data directory cannot be looked at: ${String(error)}`
+    this.#tell(this.fullCount, this.#judge(0).names)
+  }
+
+  #relieve(shortage: Shortage, share: number): void {
+    const { relieve, clock, logger } = this.#options
+    const isPaused = clock.monotonic() - this.#relievedAt < RELIEF_PAUSE_MS
+    if (
+      shortage.reclaimBytes === 0 ||
+      isPaused ||
+      this.#relieving !== undefined ||
+      this.#isClosed
+    ) {
+      return
+    }
+    this.#relieving = relieve(shortage, share)
+      .catch((error) => {
+        logger.warn('room cannot be made', { error: String(error) })
+        return false
+      })
+      .then((hasMade) => {
+        this.#relieving = undefined
+        if (!hasMade) this.#relievedAt = clock.monotonic()
+        else if (!this.#isClosed) return this.look()
+      })
+  }
+}
+
+function listed(names: readonly string[]): string {
+  const more = names.length - NAMES_TOLD_MAX
+  const told = names.slice(0, NAMES_TOLD_MAX).join(', ')
+  return more > 0 ? `${told} and ${more} more are` : names.length > 1 ? `${told} are` : `${told} is`
 }

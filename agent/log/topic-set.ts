@@ -2,6 +2,7 @@
 //
 //   topic/<name>                JSON: id, settings, log ids of the partitions
 //   start/<log id>              log start offset, decimal
+//   acked/<log id>             when the upstream acked what, owned by the retainer
 //   repl/<log id>               replication cursor, owned by the replicator; its first field counts
 //   deleted/<topic>-<partition> a directory that is still to be removed
 //   store/next-log-id           log ids are never used twice
@@ -22,7 +23,7 @@ import {
 } from './topic.ts'
 
 /** State of one log id, whoever it belongs to: it goes with its partition. */
-const PREFIXES_OF_A_LOG = ['start/', 'repl/', 'repl/sent/', 'hollow/', 'lost/'] as const
+const PREFIXES_OF_A_LOG = ['start/', 'acked/', 'repl/', 'repl/sent/', 'hollow/', 'lost/'] as const
 
 export class TopicSet {
   readonly #context: PartitionContext
@@ -162,6 +163,10 @@ export class TopicSet {
       const cursor = this.#state.get(`repl/${partition.logId}`)?.toString()
       // JSON of the replicator; the acked offset is all the log needs of it.
       if (cursor !== undefined) partition.replicatedOffset = Number(JSON.parse(cursor).acked ?? 0)
+      // The replicator knows more when it is there; until then nothing that was sent may go.
+      const sent = this.#state.get(`repl/sent/${partition.logId}`)?.toString()
+      const unknown = cursor === undefined ? 0 : partition.highWatermark
+      partition.pinnedOffset = sent === undefined ? unknown : Number(sent)
     }
   }
 

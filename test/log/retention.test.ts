@@ -1,5 +1,5 @@
 import * as assert from 'uvu/assert'
-import { type RetentionLimits, segmentsToRemove } from '../../agent/log/retention.ts'
+import { oldestFirst, type RetentionLimits, segmentsToRemove } from '../../agent/log/retention.ts'
 import { suite } from '../support/suite.ts'
 
 const test = suite('retention')
@@ -16,6 +16,7 @@ const removed = (limits: Partial<RetentionLimits>, from = segments) =>
   segmentsToRemove(from, {
     healWindowMs: HOUR,
     replicatedOffset: undefined,
+    ackedTime: () => undefined,
     now: 5 * HOUR,
     ...limits,
   })
@@ -56,11 +57,22 @@ test('keeps what the upstream has not acked', () => {
   assert.is(removed({ retentionBytes: 0, healWindowMs: 0, replicatedOffset: 29 }), 2)
 })
 
-test('keeps acked data a heal window longer', () => {
-  const acked = { replicatedOffset: 50 }
-  assert.is(removed({ ...acked, retentionMs: 3 * HOUR }), 1)
-  assert.is(removed({ ...acked, retentionBytes: 0, healWindowMs: 3 * HOUR }), 3)
-  assert.is(removed({ retentionMs: 3 * HOUR }), 2)
+test('keeps acked data for a heal window from when it was acked, whatever its age', () => {
+  // An hour after each arrival the upstream had everything, and the third only just now.
+  const acked = { replicatedOffset: 50, ackedTime: (offset: number) => offset * 0.1 * HOUR }
+  assert.is(removed({ ...acked, retentionMs: 0, healWindowMs: HOUR }), 4)
+  assert.is(removed({ ...acked, retentionMs: 0, healWindowMs: 3 * HOUR }), 2)
+  assert.is(removed({ ...acked, retentionBytes: 0, healWindowMs: 3 * HOUR }), 2)
+  assert.is(removed({ ...acked, retentionMs: 4 * HOUR, healWindowMs: HOUR }), 1)
+  const late = { ...acked, ackedTime: (offset: number) => (offset > 20 ? 5 * HOUR : 0) }
+  assert.is(removed({ ...late, retentionMs: 0 }), 2)
+  assert.is(removed({ retentionMs: 0, healWindowMs: 99 * HOUR }), 4, 'not replicated')
+})
+
+test('what was acked at a time that nobody knows was acked a moment ago', () => {
+  const unknown = { replicatedOffset: 50, retentionMs: 0 }
+  assert.is(removed({ ...unknown, healWindowMs: 1 }), 0)
+  assert.is(removed({ ...unknown, healWindowMs: 0 }), 4)
 })
 
 test('a younger segment keeps the older ones behind it', () => {
@@ -75,6 +87,48 @@ test('arrivals in the future are young', () => {
   const future = segments.map((segment) => ({ ...segment, lastArrivalMs: 99 * HOUR }))
   assert.is(removed({ retentionMs: 1 }, future), 0)
   assert.is(removed({ retentionBytes: 0, replicatedOffset: 50 }, future), 0)
+})
+
+test('room is made of the oldest arrivals of all partitions, each from its beginning', () => {
+  const later = segments.map((segment, order) => ({
+    ...segment,
+    lastArrivalMs: (order + 2.5) * HOUR,
+  }))
+  const prefixes = [
+    { partition: 'a', segments },
+    { partition: 'b', segments: later },
+  ]
+  const starts = (bytes: number) => [...oldestFirst(prefixes, bytes)].sort()
+  assert.equal(starts(0), [])
+  assert.equal(starts(1), [['a', 10]])
+  assert.equal(starts(300), [['a', 30]])
+  assert.equal(starts(301), [
+    ['a', 30],
+    ['b', 10],
+  ])
+  assert.equal(starts(5000), [
+    ['a', 50],
+    ['b', 50],
+  ])
+})
+
+test('one behind a younger one waits for it', () => {
+  const shuffled = segments.map((segment, order) => ({
+    ...segment,
+    lastArrivalMs: order === 0 ? 3.5 * HOUR : segment.lastArrivalMs,
+  }))
+  const prefixes = [
+    { partition: 'a', segments: shuffled },
+    { partition: 'b', segments },
+  ]
+  assert.equal([...oldestFirst(prefixes, 400)], [['b', 40]])
+  assert.equal(
+    [...oldestFirst(prefixes, 500)],
+    [
+      ['b', 40],
+      ['a', 10],
+    ],
+  )
 })
 
 test.run()
