@@ -1,8 +1,10 @@
 // Empty records in the place of lost ones on their way upstream, and a mirror that has what this log
 // has lost; what may be upstream is pinned; a log that cannot be read.
 
+import { randomBytes } from 'node:crypto'
 import * as assert from 'uvu/assert'
 import { AgentError } from '../../agent/base/errors.ts'
+import { GapTracker } from '../../agent/log/gap-tracker.ts'
 import { readBatchHeader } from '../../agent/record/record-batch.ts'
 import { suite } from '../support/suite.ts'
 import { type ReplicationRig, TOPIC } from './rig.ts'
@@ -174,6 +176,76 @@ withRig(
     await rig.until('it is noticed', () => rig.state() === 'connecting')
     assert.is(rig.partition().pinnedOffset, 50)
   },
+)
+
+/** Gives up everything that may go, as a full disk does; the offsets. */
+async function dropAll(rig: ReplicationRig): Promise<{ from: number; to: number }> {
+  const log = rig.partition()
+  const [from, to] = [log.pinnedOffset, log.sealedOffset]
+  const dropping = log.hollow(from, to, 'dropped')
+  log.dropping = dropping
+  await rig.during(dropping)
+  log.dropping = undefined
+  return { from, to }
+}
+
+function droppedUpstream(rig: ReplicationRig): number {
+  const gaps = new GapTracker()
+  const { records } = rig.mirrorPartition()
+  return records.filter((record) => gaps.take(record) === 'dropped').length
+}
+
+withRig(
+  'what is given up while the link is away is given up on both sides',
+  async (rig) => {
+    await rig.append('a', 30, { seal: true })
+    rig.connect()
+    await rig.replicated()
+    rig.mirror.brokers[0]!.isDown = true
+    rig.mirror.cut()
+    await rig.until('it is noticed', () => rig.state() === 'connecting')
+    for (let order = 0; order < 20; order++) await rig.append(`b${order}`, 10, { seal: true })
+    assert.equal(await dropAll(rig), { from: 30, to: 230 })
+    await rig.append('c', 10, { seal: true })
+    rig.mirror.brokers[0]!.isDown = false
+    await rig.replicated()
+    assert.equal(await rig.differences(), [])
+    assert.is(droppedUpstream(rig), 200)
+    assert.is(rig.partition().losses.totals.dropped, 200)
+  },
+  { whenFull: 'dropOldest' },
+)
+
+withRig(
+  'what is given up behind batches on their way takes nothing of theirs',
+  async (rig) => {
+    rig.mirror.create(TOPIC, 1)
+    let isSent = false
+    let free = () => {}
+    rig.mirror.hold = new Promise<void>((resolve) => (free = resolve))
+    rig.mirror.onProduce = () => (isSent = true)
+    // More than is read ahead: incompressible, so that the bytes count.
+    for (let order = 0; order < 60; order++) {
+      const offset = rig.partition().appendRecord({
+        timestamp: order,
+        key: null,
+        value: randomBytes(8000),
+      })
+      assert.is(offset, order)
+      await rig.during(rig.log.durable(rig.log.openCommit))
+      await rig.during(rig.partition().seal())
+    }
+    rig.connect()
+    await rig.until('it is sent', () => isSent && Number.isFinite(rig.partition().pinnedOffset))
+    for (let turns = 0; turns < 50; turns++) await rig.turn()
+    const { from, to } = await dropAll(rig)
+    assert.ok(from > 5 && from < 55 && to === 60, `${from} to ${to}`)
+    free()
+    await rig.replicated()
+    assert.equal(await rig.differences(), [])
+    assert.is(droppedUpstream(rig), to - from)
+  },
+  { whenFull: 'dropOldest' },
 )
 
 withRig(
