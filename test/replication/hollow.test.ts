@@ -161,6 +161,27 @@ withRig(
 )
 
 withRig(
+  'what lies beyond the lease waits until a new one is on the disk',
+  async (rig) => {
+    await replicateAndStop(rig, 30)
+    rig.log.state.put('repl/sent/1', Buffer.from('30'))
+    await rig.append('b', 10, { seal: true })
+    const { durable } = rig.log
+    let free = () => {}
+    const held = new Promise<void>((resolve) => (free = resolve))
+    rig.log.durable = (commit) => held.then(() => durable.call(rig.log, commit))
+    rig.connect()
+    await rig.until('it shook hands', () => rig.partition().pinnedOffset === 40)
+    for (let turns = 0; turns < 100; turns++) await rig.turn()
+    assert.is(rig.mirrorPartition().end, 30)
+    free()
+    await rig.replicated()
+    assert.equal(await rig.differences(), [])
+  },
+  { whenFull: 'dropOldest' },
+)
+
+withRig(
   'a link that is lost leaves pinned what was sent, and frees what was only read',
   async (rig) => {
     rig.mirror.create(TOPIC, 1)
