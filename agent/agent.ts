@@ -35,6 +35,8 @@ export interface AgentDeps {
 
 /** Bytes of a batch beside the payload of its one record. */
 const BATCH_OVERHEAD_BYTES = 64 * 1024
+/** Kept on the disk for its end, its start and what frees space. */
+const RESERVE_BYTES = 4 * 1024 * 1024
 
 /** A running gateway. */
 export interface Agent {
@@ -118,6 +120,7 @@ function openLog(config: Config, { logger, metrics, clock }: AgentDeps): Promise
       budgetBytes: 'bytes' in budget ? budget.bytes : undefined,
       budgetShare: 'bytes' in budget ? undefined : budget.percent / 100,
       keepFreeBytes: storage.keepFree,
+      reserveBytes: RESERVE_BYTES,
     },
   }).catch((error: unknown) => {
     throw storeFault(error, config.dataDir)

@@ -211,9 +211,11 @@ export const CONFIG = section('', {
       retentionBytes,
       'bytes per partition, as in Kafka; unset: only diskBudget limits',
     ),
-    whenFull: setting(whenFull, 'block', 'block: acks are withheld until there is room', {
-      later: ['dropOldest'],
-    }),
+    whenFull: setting(
+      whenFull,
+      'block',
+      'block: acks are withheld until there is room | dropOldest: what is oldest and not upstream is given up, and counted',
+    ),
   }),
   topics: dictionary(
     'Per topic (named as in routes); raising partitions adds them on both sides (keys move: said); lowering is refused.',
@@ -222,7 +224,7 @@ export const CONFIG = section('', {
       compression: unset(compression, 'auto | lz4 | none', { later: ['zstd'] }),
       retentionTime: unset(retentionTime, 'by arrival time'),
       retentionBytes: unset(retentionBytes, 'bytes per partition'),
-      whenFull: unset(whenFull, 'block', { later: ['dropOldest'] }),
+      whenFull: unset(whenFull, 'block | dropOldest'),
     }),
   ),
   storage,

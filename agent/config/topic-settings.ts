@@ -17,7 +17,6 @@ export function topicSettings(config: Config, name: string): TopicSettings {
     compression: (own?.compression ?? topicDefaults.compression) === 'none' ? 'none' : 'lz4',
     retentionMs: own?.retentionTime ?? topicDefaults.retentionTime,
     retentionBytes: own?.retentionBytes ?? topicDefaults.retentionBytes,
-    // The loader refuses everything else.
-    whenFull: 'block',
+    whenFull: own?.whenFull ?? topicDefaults.whenFull,
   }
 }

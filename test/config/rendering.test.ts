@@ -96,6 +96,15 @@ test('a topic gets its own settings over the defaults, with or without the prefi
   assert.is(topicSettings(config, 'constructor').partitions, 6)
 })
 
+test('what happens when the disk is full is said for all topics, and for one', async () => {
+  const policy = async (yaml: string) => topicSettings(await load(yaml), 'a').whenFull
+  const drop = 'topicDefaults: { whenFull: dropOldest }\n'
+  assert.is(await policy(''), 'block')
+  assert.is(await policy(drop), 'dropOldest')
+  assert.is(await policy(`${drop}topics: { a: { whenFull: block } }\n`), 'block')
+  assert.is(await policy('topics: { a: { whenFull: dropOldest } }\n'), 'dropOldest')
+})
+
 test('what is replicated follows from the prefix, and from having a name at all', async () => {
   const replicated = async (yaml: string, name: string) =>
     topicSettings(await load(yaml), name).replicated
