@@ -32,7 +32,7 @@ import { IndexCache } from './segment-index.ts'
 import { parentOf } from './segment-list.ts'
 import { StateStore } from './state-store.ts'
 import { type LockHandle, lockStore } from './store-lock.ts'
-import type { Topic, TopicSettings } from './topic.ts'
+import type { Topic, TopicRecord, TopicSettings } from './topic.ts'
 import { TopicSet } from './topic-set.ts'
 
 /** What goes when room is made should be little of what there is. */
@@ -306,9 +306,14 @@ export class Log {
   }
 
   async #topicRestored(name: string, checkpoint: Checkpoint | undefined): Promise<void> {
+    const stored = checkpoint?.state.find(([key]) => key === `topic/${name}`)?.[1]
+    const known = stored === undefined ? [] : (JSON.parse(stored.toString()) as TopicRecord).logIds
     for (const partition of await this.#topics.restore(name)) {
       const mark = checkpoint?.partitions.find(({ logId }) => logId === partition.logId)
-      const end = await partition.segments.open(mark?.recoveryOffset ?? 0, mark?.segments ?? [])
+      // One that the checkpoint's state does not know was made later: the journal has all of it, and
+      // its files may just have gone with those of another topic of its name.
+      const recoveryOffset = known.includes(partition.logId) ? (mark?.recoveryOffset ?? 0) : 0
+      const end = await partition.segments.open(recoveryOffset, mark?.segments ?? [])
       partition.logStartOffset = this.#topics.savedStart(partition) ?? 0
       partition.restoreEnd(Math.max(end, partition.logStartOffset))
     }
