@@ -120,7 +120,7 @@ const storage = section('The store.', {
   commitInterval: setting(
     autoOr(duration('0ms', '1s')),
     'auto',
-    'least time between group commits; auto = each follows the one before, so a slow disk gathers by itself; longer = kinder to flash, later acks',
+    'least time between group commits; auto = each follows the one before, after a moment that comes from the measured write time; longer = kinder to flash, later acks',
   ),
   segmentBytes: setting(size('64KiB', '1GiB'), '16MiB', 'a segment file is closed at this size'),
   batchBytes: setting(

@@ -4,7 +4,7 @@
 // - One commit is in flight at a time. `openCommit` is the number of the next one: what is appended
 //   or put in state now is durable when `durableCommit` has reached it.
 // - A commit starts at once when none is in flight: whatever comes meanwhile shares the next one, so
-//   a slow disk makes larger commits by itself. `commitIntervalMs` keeps them further apart.
+//   a slow disk makes larger commits by itself. The pacer may hold it back for a moment.
 // - What a commit holds is fixed in one turn, before anything is awaited: what is appended while it is
 //   written belongs to the next one, with its state.
 // - A commit larger than a frame takes several; recovery applies all of them or none.
@@ -17,6 +17,7 @@ import { assert } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
 import { AgentError, codeOf } from '../base/errors.ts'
 import type { Histogram } from '../base/telemetry.ts'
+import { CommitPacer } from './commit-pacer.ts'
 import type { Journal } from './journal.ts'
 import {
   BATCH_HEADER_BYTES,
@@ -38,8 +39,8 @@ export interface CommitterOptions {
   openBytesMax: number
   /** Entries go to another frame above this. */
   frameBytesMax: number
-  /** Least time between the beginnings of two commits; 0: none. */
-  commitIntervalMs: number
+  /** Least time between the beginnings of two commits; auto: what the pacer finds. */
+  commitIntervalMs: number | 'auto'
   duration: Histogram
   /** Called when the journal file is full: starts the next generation, or waits until it can. */
   roll: () => Promise<void>
@@ -67,9 +68,9 @@ export class Committer {
   readonly #riding = new Map<string, Buffer | undefined>()
   readonly #listeners = new Set<(durableCommit: number) => void>()
   #waiters: Waiter[] = []
+  readonly #pacer: CommitPacer
   #running = false
   #hasWork = false
-  #lastStart = 0
   #carryPending = false
   openCommit = 1
   durableCommit = 0
@@ -79,12 +80,13 @@ export class Committer {
 
   constructor(options: CommitterOptions) {
     this.#options = options
+    this.#pacer = new CommitPacer(options.clock, options.commitIntervalMs)
   }
 
   /** How long the journal write in flight has taken, milliseconds; 0 when none is. */
   get writingMs(): number {
     const isWriting = this.openCommit - this.durableCommit > 1
-    return isWriting ? this.#options.clock.monotonic() - this.#lastStart : 0
+    return isWriting ? this.#pacer.sinceBegin : 0
   }
 
   start(journal: Journal): void {
@@ -100,6 +102,7 @@ export class Committer {
   /** Records of `partition` are in its tails and not yet in a commit. */
   appended(partition: PartitionLog, bytes: number): void {
     this.openBytes += bytes
+    this.#pacer.add()
     if (!partition.dirty) {
       partition.dirty = true
       this.#dirty.push(partition)
@@ -118,6 +121,7 @@ export class Committer {
     const bytes = stateEntryBytes(key, value)
     this.#stateBytes += bytes
     this.openBytes += bytes
+    this.#pacer.add()
     if (!this.#hasWork) this.request()
   }
 
@@ -169,16 +173,20 @@ export class Committer {
   }
 
   async #run(): Promise<void> {
-    const { clock } = this.#options
     while (this.#hasWork && this.failure === undefined) {
-      if (this.#options.commitIntervalMs > 0) await this.#pace()
+      const pause = this.#pacer.wait()
+      if (pause !== undefined) {
+        await pause
+        // Closed meanwhile.
+        if (this.failure !== undefined) break
+      }
       const journal = this.#journal
       assert(journal !== undefined, 'a commit runs on an open journal')
       // One that is larger than a whole file makes that file longer.
       if (!journal.hasRoomFor(this.#pendingBytes())) await this.#options.roll()
-      this.#lastStart = clock.monotonic()
+      this.#pacer.begin()
       await this.#commit(journal)
-      this.#options.duration.observe((clock.monotonic() - this.#lastStart) / 1000)
+      this.#options.duration.observe(this.#pacer.end() / 1000)
     }
     this.#running = false
   }
@@ -189,15 +197,6 @@ export class Committer {
     for (const [key, value] of this.#riding) bytes += stateEntryBytes(key, value)
     for (const { tails } of this.#dirty) for (const tail of tails) bytes += pendingBytes(tail)
     return bytes
-  }
-
-  /** Waits until the next commit may begin. */
-  async #pace(): Promise<void> {
-    const { clock, commitIntervalMs } = this.#options
-    const wait = this.#lastStart + commitIntervalMs - clock.monotonic()
-    if (this.#lastStart > 0 && wait >= 1) {
-      await new Promise<void>((resolve) => void clock.after(wait, resolve))
-    }
   }
 
   async #commit(journal: Journal): Promise<void> {

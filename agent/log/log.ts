@@ -326,7 +326,7 @@ export class Log {
       clock,
       openBytesMax: Math.min(OPEN_BYTES_MAX, Math.floor(journalBytes / 4)),
       frameBytesMax: this.#options.frameBytesMax,
-      commitIntervalMs: commitIntervalMs === 'auto' ? 0 : commitIntervalMs,
+      commitIntervalMs,
       duration: metrics.histogram(
         'tributary_fsync_duration_seconds',
         'One journal write and sync.',
