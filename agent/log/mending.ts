@@ -167,7 +167,9 @@ export class Mending implements Mender {
 
   async #mend(segment: Segment): Promise<void> {
     if (segment.isRemoved || this.#partition.isDeleted) return
-    const plan = await segment.plan([])
+    let plan = await segment.plan([])
+    // What is found twice is no slip of the disk.
+    if (plan.damages.length > 0) plan = await segment.plan([])
     if (plan.damages.length > 0) await this.#carryOut([{ segment, plan }], [])
     this.#partition.segments.mended(segment)
   }

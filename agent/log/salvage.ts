@@ -13,8 +13,8 @@
 
 import { SCRATCH_BYTES } from '../../wasm/assembly/limits.ts'
 import type { Codecs } from '../../wasm/codecs.ts'
-import { codeOf } from '../base/errors.ts'
 import { BATCH, BATCH_HEADER_BYTES, CODEC_MASK } from '../record/record-batch.ts'
+import { isUnreadable } from './bad-sectors.ts'
 import type { OpenFile } from './file-system.ts'
 import { readScanned, type ScannedBatch } from './segment-scan.ts'
 
@@ -39,11 +39,6 @@ export interface Damage {
 export interface SalvageSink {
   good: (batch: ScannedBatch) => unknown
   damaged: (damage: Damage) => unknown
-}
-
-/** The disk refuses to give some sector: what was there is as lost as a bad CRC. */
-export function isUnreadable(error: unknown): boolean {
-  return ['EIO', 'EBADMSG', 'EUCLEAN', 'EREMOTEIO'].includes(codeOf(error))
 }
 
 const WINDOW_BYTES = 512 * 1024
@@ -223,7 +218,12 @@ class TolerantReader {
   }
 
   /** Goes down to blocks, and in a bad block to sectors. */
-  async #fill(position: number, target: Buffer, pieceBytes: number): Promise<void> {
+  async #fill(
+    position: number,
+    target: Buffer,
+    pieceBytes: number,
+    isSecond = false,
+  ): Promise<void> {
     try {
       const length = await this.#file.read(target, position)
       if (length === target.length) return
@@ -232,7 +232,9 @@ class TolerantReader {
     } catch (error) {
       if (!isUnreadable(error)) throw error
       if (target.length <= SECTOR_BYTES) {
-        this.#giveUp(position, target)
+        // A cable that was loose for once must not cost what is there.
+        if (isSecond) this.#giveUp(position, target)
+        else await this.#fill(position, target, pieceBytes, true)
         return
       }
       for (let at = 0; at < target.length; ) {

@@ -10,12 +10,14 @@
 
 import type { Clock } from '../base/clock.ts'
 import { AgentError, codeOf } from '../base/errors.ts'
+import { isUnreadable } from './bad-sectors.ts'
 import type { SegmentMark } from './checkpoint.ts'
 import type { LostRange } from './loss.ts'
 import { HOLLOW_RECORDS_MAX } from './made-batch.ts'
+import { METADATA_TEMPORARY } from './partition-metadata.ts'
 import { isNoSpace } from './reserve.ts'
 import type { SegmentFacts } from './retention.ts'
-import { type Damage, isUnreadable } from './salvage.ts'
+import type { Damage } from './salvage.ts'
 import { Segment, type SegmentContext, type SegmentRead } from './segment.ts'
 import { baseOffsetOf, segmentName } from './segment-file.ts'
 import { REWRITE_SUFFIX, replaceSegment } from './segment-rewrite.ts'
@@ -392,7 +394,8 @@ export class SegmentList {
     this.#hasDirectory = names !== undefined
     // Never finished: the file it was to replace is whole.
     for (const name of names ?? []) {
-      if (name.endsWith(`.log${REWRITE_SUFFIX}`)) await fs.remove(`${this.#directory}/${name}`)
+      const isUnfinished = name.endsWith(`.log${REWRITE_SUFFIX}`) || name === METADATA_TEMPORARY
+      if (isUnfinished) await fs.remove(`${this.#directory}/${name}`)
     }
     const bases = (names ?? []).map(baseOffsetOf).filter((base) => base !== undefined)
     return bases.sort((a, b) => a - b)

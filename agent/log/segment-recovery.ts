@@ -11,9 +11,10 @@
 //   have left pages that are clean and not on the disk.
 
 import type { Codecs } from '../../wasm/codecs.ts'
+import { isUnreadable } from './bad-sectors.ts'
 import type { OpenFile } from './file-system.ts'
 import type { BatchStart, IndexPair } from './index-pair.ts'
-import { type Damage, isUnreadable, salvage } from './salvage.ts'
+import { type Damage, salvage } from './salvage.ts'
 import { copyRange, type ScanOutcome, scanBatches } from './segment-scan.ts'
 
 export interface SegmentToRecover {
