@@ -206,6 +206,9 @@ export class Segment {
       let bytes = await this.#file.bytesAt(position, Math.max(maxBytes, BATCH_HEADER_BYTES), end)
       const first = firstBatch(bytes, position, end, offset)
       if (typeof first === 'string') return { kind: 'corrupt', position, reason: first }
+      if (first.nextOffset > this.#nextOffset) {
+        return { kind: 'corrupt', position, reason: `offsets up to ${first.nextOffset - 1}` }
+      }
       if (first.nextOffset > limit) return { kind: 'empty' }
       if (first.size > bytes.length) bytes = await this.#file.bytesAt(position, first.size, end)
       const whole = wholeBatches(bytes, first.baseOffset, limit, this.codecs)
