@@ -18,6 +18,7 @@ import type { Committer } from './committer.ts'
 import type { FileSystem } from './file-system.ts'
 import type { Journal } from './journal.ts'
 import type { PartitionLog } from './partition-log.ts'
+import type { MetadataFiles } from './partition-metadata.ts'
 import type { StateStore } from './state-store.ts'
 
 export interface CheckpointerOptions {
@@ -27,6 +28,7 @@ export interface CheckpointerOptions {
   committer: Committer
   journal: Journal
   state: StateStore
+  metadata: MetadataFiles
   partitions: () => Iterable<PartitionLog>
   clock: Clock
   logger: Logger
@@ -103,6 +105,21 @@ export class Checkpointer {
     const { generation, firstSequence: sequence } = journal
     this.#wanted = { generation, sequence, commit, state: snapshot, sealTargets }
     this.#running ??= this.#run()
+  }
+
+  /**
+   * Seals everything that recovery has found and writes checkpoints that need no journal, before there
+   * are appends. Rejects when the disk does not let it: nothing has changed then.
+   */
+  async settle({ copies, lastSequence }: { copies: number; lastSequence: number }): Promise<void> {
+    const { journal, state, partitions } = this.#options
+    for (const partition of partitions()) await partition.seal()
+    const sequence = Math.max(lastSequence + 1, journal.nextSequence)
+    const next = { generation: journal.generation + 1, sequence, isClean: true }
+    for (let copy = 0; copy < copies; copy++) {
+      await this.#write({ ...next, state: [...state.entries()] })
+    }
+    journal.goOnWith(sequence)
   }
 
   /** Seals everything, syncs and writes a checkpoint; for a clean shutdown, with no appends left. */
@@ -203,6 +220,7 @@ export class Checkpointer {
   ): Promise<void> {
     const { fs, directory, codecs, partitions, clock } = this.#options
     assert(next.generation >= this.#oldestNeeded, 'checkpoints go forward')
+    await this.#options.metadata.update(partitions())
     const marks: PartitionMark[] = []
     for (const partition of [...partitions()]) {
       const recoveryOffset = await partition.segments.sync()

@@ -11,7 +11,7 @@ import { readCheckpoint } from './checkpoint.ts'
 import type { FileSystem, OpenFile } from './file-system.ts'
 import { decodeEntries, type JournalEntry } from './journal-entry.ts'
 import { readFrames, readJournalBytes, readJournalHeader } from './journal-reader.ts'
-import { baseOffsetOf } from './segment.ts'
+import { baseOffsetOf } from './segment-file.ts'
 import {
   type IndexKind,
   OFFSET_ENTRY_BYTES,
@@ -174,8 +174,9 @@ async function* dumpCheckpoint(
     yield `checkpoint ${outcome.kind}`
     return
   }
-  const { number, generation, time, state, partitions } = outcome.checkpoint
-  yield `checkpoint ${number}, ${timeText(time)}, journal from generation ${generation}`
+  const { number, generation, sequence, isClean, time, state, partitions } = outcome.checkpoint
+  const from = `journal from generation ${generation}, frame ${sequence}`
+  yield `checkpoint ${number}, ${timeText(time)}, ${from}${isClean ? ', clean stop' : ''}`
   for (const { logId, recoveryOffset, segments } of partitions) {
     yield `log ${logId} recovery offset ${recoveryOffset}`
     for (const { baseOffset, arrival } of segments) {

@@ -23,6 +23,8 @@ import {
 import { type JournalEntry, readInt64 } from './journal-entry.ts'
 import { STORE_FORMAT } from './store-format.ts'
 
+const EMPTY = Buffer.alloc(0)
+
 export interface JournalHeader {
   generation: number
   salt: number
@@ -89,24 +91,24 @@ export class CommitFrames {
 export async function readJournalHeader(kernel: Kernel, file: OpenFile): Promise<HeaderOutcome> {
   const header = Buffer.alloc(SECTOR_BYTES)
   try {
-    if ((await file.read(header, 0)) < SECTOR_BYTES) return { kind: 'unused' }
+    return decodeJournalHeader(kernel, header.subarray(0, await file.read(header, 0)))
   } catch (error) {
     if (!isUnreadable(error)) throw error
     return { kind: 'corrupt' }
   }
-  return decodeJournalHeader(kernel, header)
 }
 
-function decodeJournalHeader(kernel: Kernel, header: Buffer): HeaderOutcome {
-  if (header.every((byte) => byte === 0)) return { kind: 'unused' }
-  if (header.readUInt32BE(0) !== FILE_MAGIC) return { kind: 'corrupt' }
-  kernel.u8.set(header.subarray(0, 20), SCRATCH)
-  const crc = header.readUInt32BE(20)
+/** `bytes`: the first sector. */
+export function decodeJournalHeader(kernel: Kernel, bytes: Buffer): HeaderOutcome {
+  if (bytes.length < SECTOR_BYTES || bytes.every((byte) => byte === 0)) return { kind: 'unused' }
+  if (bytes.readUInt32BE(0) !== FILE_MAGIC) return { kind: 'corrupt' }
+  kernel.u8.set(bytes.subarray(0, 20), SCRATCH)
+  const crc = bytes.readUInt32BE(20)
   if (kernel.crc32c(SCRATCH, 20) !== crc) return { kind: 'corrupt' }
-  const version = header.readUInt16BE(4)
+  const version = bytes.readUInt16BE(4)
   if (version > STORE_FORMAT) return { kind: 'newer', version }
   if (version !== JOURNAL_VERSION) return { kind: 'corrupt' }
-  return { kind: 'header', generation: readInt64(header, 8), salt: header.readUInt32BE(16), crc }
+  return { kind: 'header', generation: readInt64(bytes, 8), salt: bytes.readUInt32BE(16), crc }
 }
 
 /** What the disk does not give is zeros. */
@@ -126,10 +128,17 @@ export function learnJournalHeader(
   for (let at = SECTOR_BYTES; at + FRAME_HEADER_BYTES <= bytes.length; at += SECTOR_BYTES) {
     if (bytes.readUInt32BE(at) !== FRAME_MAGIC) continue
     const salt = bytes.readUInt32BE(at + 12)
-    const frame = readFrame(kernel, bytes, at, salt)
+    const frame = readFrame(kernel, bytes, at, salt, false)
     if (frame !== undefined && frame.sequence > floor) return { salt, crc: frame.previousCrc }
   }
   return undefined
+}
+
+export interface FrameReading {
+  /** Last sequence known from before this file. */
+  floor?: number
+  /** Without it the chain is followed, and payloads are empty. */
+  withPayload?: boolean
 }
 
 /** The frames of one file, chained from its header. `bytes` is the whole file. */
@@ -137,13 +146,13 @@ export function* readFrames(
   kernel: Kernel,
   bytes: Buffer,
   header: Omit<JournalHeader, 'generation'>,
-  floor = 0,
+  { floor = 0, withPayload = true }: FrameReading = {},
 ): Iterable<FrameOutcome> {
   let position = SECTOR_BYTES
   let previousCrc = header.crc
   let sequence = floor
   for (;;) {
-    const frame = readFrame(kernel, bytes, position, header.salt)
+    const frame = readFrame(kernel, bytes, position, header.salt, withPayload)
     if (frame !== undefined && frame.previousCrc === previousCrc) {
       yield { kind: 'frame', frame }
       previousCrc = frame.crc
@@ -151,7 +160,8 @@ export function* readFrames(
       position += frame.size
       continue
     }
-    const resume = findFrame(kernel, bytes, position + SECTOR_BYTES, header.salt, sequence)
+    const from = position + SECTOR_BYTES
+    const resume = findFrame(kernel, bytes, from, header.salt, sequence)
     if (resume === undefined) {
       const torn = position + 4 <= bytes.length && bytes.readUInt32BE(position) === FRAME_MAGIC
       yield { kind: 'end', position, torn }
@@ -171,7 +181,7 @@ function findFrame(
   sequence: number,
 ): JournalFrame | undefined {
   for (let at = from; at + FRAME_HEADER_BYTES <= bytes.length; at += SECTOR_BYTES) {
-    const frame = readFrame(kernel, bytes, at, salt)
+    const frame = readFrame(kernel, bytes, at, salt, false)
     if (frame !== undefined && frame.sequence > sequence) return frame
   }
   return undefined
@@ -183,6 +193,7 @@ function readFrame(
   bytes: Buffer,
   position: number,
   salt: number,
+  withPayload: boolean,
 ): JournalFrame | undefined {
   if (position + FRAME_HEADER_BYTES > bytes.length) return undefined
   if (bytes.readUInt32BE(position) !== FRAME_MAGIC) return undefined
@@ -195,7 +206,9 @@ function readFrame(
   const crc = bytes.readUInt32BE(position + 4)
   if (kernel.crc32c(SCRATCH, end - position - 8) !== crc) return undefined
   const flags = bytes.readUInt8(position + 40)
-  const payload = readPayload(kernel, bytes.subarray(end - stored, end), raw, flags)
+  const payload = withPayload
+    ? readPayload(kernel, bytes.subarray(end - stored, end), raw, flags)
+    : EMPTY
   if (payload === undefined) return undefined
   return {
     position,

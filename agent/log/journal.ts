@@ -27,11 +27,13 @@ export const FILE_MAGIC = 0x54524a48
 export const FRAME_MAGIC = 0x54524a46
 export const FLAG_LZ4 = 1
 export const FLAG_MORE = 2
-/** Below this a payload is stored as it is: it would not save a page. */
-const COMPRESS_FROM_BYTES = 4096
+/** Up to this a payload is stored as it is: with its header it fills one sector in any case. */
+const COMPRESS_ABOVE_BYTES = SECTOR_BYTES - FRAME_HEADER_BYTES
 /** Two take turns; more only while one that failed to sync waits for the checkpoint to release it. */
 const FILES_IN_TURN = 2
 const FILES_MAX = 4
+/** A frame is on the disk when its write returns, and costs no more than its own sectors. */
+const FRAMES = { durable: true, direct: true } as const
 
 /** Where the next frame goes and what it follows. */
 export interface JournalPosition {
@@ -53,6 +55,8 @@ export interface JournalOptions {
   /** Payload of one frame, as the committer cuts them. */
   frameBytesMax: number
   randomSalt: () => number
+  /** Files that could not even be opened. */
+  unusable?: readonly string[]
 }
 
 interface JournalFile {
@@ -92,7 +96,7 @@ export class Journal {
     // A process that ended while it made a file may have left a name that no sync has seen.
     await options.fs.syncDirectory(options.directory)
     for (const { path, generation } of found) {
-      const handle = await options.fs.open(path, 'write', { durable: true })
+      const handle = await options.fs.open(path, 'write', FRAMES)
       const isWhole = (await handle.size()) >= options.fileBytes
       journal.#files.push({ path, generation, handle, isWhole })
     }
@@ -120,6 +124,13 @@ export class Journal {
   /** Of the next frame. */
   get nextSequence(): number {
     return this.#sequence
+  }
+
+  /** Numbers in between stand in frames that are not needed any more. The next frame needs a `roll`. */
+  goOnWith(sequence: number): void {
+    assert(sequence >= this.#sequence, 'sequences rise')
+    this.#sequence = sequence
+    this.#current = undefined
   }
 
   /** Bytes of all files, free ones included. */
@@ -159,7 +170,8 @@ export class Journal {
     kernel.u8.set(header.subarray(0, 20), EGRESS)
     const crc = kernel.crc32c(EGRESS, 20)
     header.writeUInt32BE(crc, 20)
-    await file.handle.write([header], 0)
+    kernel.u8.set(header, EGRESS)
+    await file.handle.write([kernel.u8.subarray(EGRESS, EGRESS + SECTOR_BYTES)], 0)
     file.generation = generation
     this.#generation = generation
     this.#current = file
@@ -201,7 +213,7 @@ export class Journal {
   #stage(source: number, length: number): number {
     const { kernel } = this.#options
     const target = EGRESS + FRAME_HEADER_BYTES
-    if (length > COMPRESS_FROM_BYTES) {
+    if (length > COMPRESS_ABOVE_BYTES) {
       const stored = kernel.lz4Frame(
         source,
         length,
@@ -241,15 +253,15 @@ export class Journal {
 
   /** Makes one more file of zeros, on disk with its name; undefined when there are `limit`. */
   async #createFile(limit: number): Promise<JournalFile | undefined> {
-    const { fs, directory } = this.#options
+    const { fs, directory, unusable = [] } = this.#options
     if (this.#files.length >= limit) return undefined
-    const taken = new Set(this.#files.map((file) => file.path))
+    const taken = new Set([...unusable, ...this.#files.map((file) => file.path)])
     let number = 0
     while (taken.has(`${directory}/journal-${number}`)) number++
     const path = `${directory}/journal-${number}`
     await this.#fill(path)
     await fs.syncDirectory(directory)
-    const handle = await fs.open(path, 'write', { durable: true })
+    const handle = await fs.open(path, 'write', FRAMES)
     const file = { path, generation: 0, handle, isWhole: true }
     this.#files.push(file)
     return file

@@ -8,7 +8,7 @@ import { randomUUID } from 'node:crypto'
 import { TAILS, TAILS_BYTES } from '../../wasm/assembly/limits.ts'
 import { Codecs } from '../../wasm/codecs.ts'
 import { Kernel } from '../../wasm/kernel.ts'
-import { AgentError } from '../base/errors.ts'
+import { AgentError, codeOf } from '../base/errors.ts'
 import { Arena } from './arena.ts'
 import type { Checkpoint } from './checkpoint.ts'
 import { Checkpointer } from './checkpointer.ts'
@@ -22,8 +22,9 @@ import { LogTime } from './log-time.ts'
 import type { MeteredFileSystem } from './metered-file-system.ts'
 import { OpenFiles } from './open-files.ts'
 import type { PartitionContext } from './partition-log.ts'
+import { MetadataFiles } from './partition-metadata.ts'
 import { Quarantine } from './quarantine.ts'
-import { recover } from './recovery.ts'
+import { type Recovered, recover } from './recovery.ts'
 import { Reserve } from './reserve.ts'
 import { Retainer } from './retainer.ts'
 import { Room } from './room.ts'
@@ -59,6 +60,7 @@ export class Log {
   readonly #files: OpenFiles
   readonly #reserve: Reserve
   readonly #context: PartitionContext
+  readonly #metadata: MetadataFiles
   readonly #topics: TopicSet
   readonly #room: Room
   readonly #retainer: Retainer
@@ -93,7 +95,8 @@ export class Log {
     this.#committer = this.#createCommitter()
     this.#room = this.#createRoom()
     this.#context = this.#createContext()
-    this.#topics = new TopicSet(this.#context, this.state, this.#committer)
+    this.#metadata = new MetadataFiles(this.#context, this.codecs, this.state)
+    this.#topics = new TopicSet(this.#context, this.state, this.#committer, this.#metadata)
     this.#retainer = new Retainer({
       topics: this.#topics,
       state: this.state,
@@ -101,6 +104,7 @@ export class Log {
       time: this.time,
       logger,
       healWindowMs: this.#options.healWindowMs,
+      segmentBytes: () => this.#context.segmentBytes,
     })
     registerLogMetrics(metrics, this)
   }
@@ -254,9 +258,12 @@ export class Log {
       kernel: this.kernel,
       codecs: this.codecs,
       logger,
+      quarantine: this.#context.quarantine,
       state: this.state,
+      gateway,
       topicRestored: (name, checkpoint) => this.#topicRestored(name, checkpoint),
       partition: (logId) => this.#topics.byLogId(logId),
+      partitions: () => this.#topics.partitions(),
       timeSeen: (time) => this.time.restored(time),
       relieve: () => this.#relieveAll(),
     })
@@ -265,13 +272,15 @@ export class Log {
     this.#checkGateway(gateway)
     const { frameBytesMax } = this.#options
     const { kernel } = this
-    const options = { fs, directory, kernel, fileBytes: journalBytes, frameBytesMax, randomSalt }
-    const { files, last, resume, checkpoint } = recovered
+    const { files, unusable, last, resume, checkpoint, repair } = recovered
+    const limits = { fileBytes: journalBytes, frameBytesMax, unusable }
+    const options = { fs, directory, kernel, ...limits, randomSalt }
     const journal = await Journal.open(options, files, last, resume)
     this.#journal = journal
     this.#checkpointer = this.#createCheckpointer(journal, checkpoint)
     this.#committer.start(journal)
-    if (resume === undefined) await this.#checkpointer.roll()
+    const isSettled = repair !== undefined && (await this.#settle(repair))
+    if (resume === undefined || isSettled) await this.#checkpointer.roll()
     else this.#checkpointer.resume()
     this.#identify(gateway)
     this.#committer.request()
@@ -280,11 +289,29 @@ export class Log {
     for (const partition of this.#topics.partitions()) {
       await partition.segments.removeBelow(partition.logStartOffset)
       await partition.startMending()
+      // What could not be sealed while recovering.
+      this.#sealer.enqueue(partition)
     }
     await this.#room.start(() => this.meter.writtenBytes)
     this.#retainer.start()
     const took = Math.round(clock.monotonic() - started)
     logger.debug('store recovered', { frames: recovered.frames, ms: took })
+  }
+
+  /** After damage: true when a checkpoint has all that is left, and no journal is needed. */
+  async #settle(repair: NonNullable<Recovered['repair']>): Promise<boolean> {
+    this.#sealer.end()
+    try {
+      await this.#checkpointer!.settle(repair)
+      return true
+    } catch (error) {
+      // Faults of the disk have a code. The journal goes on, and a checkpoint comes when it can.
+      if (codeOf(error) === '') throw error
+      this.#options.logger.warn(`no checkpoint after the damage: ${String(error)}`)
+      return false
+    } finally {
+      this.#sealer.goOn()
+    }
   }
 
   #checkGateway(gateway: string | undefined): void {
@@ -398,6 +425,7 @@ export class Log {
       committer: this.#committer,
       journal,
       state: this.state,
+      metadata: this.#metadata,
       partitions: () => this.#topics.partitions(),
       clock,
       logger,
@@ -406,9 +434,20 @@ export class Log {
     return new Checkpointer(options, last)
   }
 
+  /**
+   * While recovering. A disk that takes nothing is not waited for: room is only made once this runs,
+   * and what was in memory before the stop fits there again.
+   */
   async #relieveAll(): Promise<void> {
     if (!this.#room.isArenaShort && this.#context.batchTailBytes < RECOVERED_BATCH_BYTES_MAX) return
-    for (const partition of this.#topics.partitions()) await partition.seal()
+    this.#sealer.end()
+    try {
+      for (const partition of this.#topics.partitions()) await partition.seal()
+    } catch (error) {
+      if (codeOf(error) === '') throw error
+    } finally {
+      this.#sealer.goOn()
+    }
   }
 
   async #close(): Promise<void> {

@@ -15,6 +15,7 @@ const SAME_NAME_MAX = 8
 
 export class Quarantine {
   readonly #fs: FileSystem
+  readonly #storeDirectory: string
   readonly #directory: string
   readonly #limitBytes: number
   #usedBytes: number | undefined
@@ -25,6 +26,7 @@ export class Quarantine {
   /** `directory`: of the store. */
   constructor(fs: FileSystem, directory: string, limitBytes: number = LIMIT_BYTES) {
     this.#fs = fs
+    this.#storeDirectory = directory
     this.#directory = `${directory}/${QUARANTINE_DIRECTORY}`
     this.#limitBytes = limitBytes
   }
@@ -42,7 +44,9 @@ export class Quarantine {
     let path: string | undefined
     try {
       this.#usedBytes ??= await this.#measure()
-      if (this.#usedBytes + bytes <= this.#limitBytes) {
+      // What the log itself needs goes before: never more than half of what is free.
+      const { free } = await this.#fs.freeBytes(this.#storeDirectory)
+      if (bytes <= Math.min(this.#limitBytes - this.#usedBytes, free / 2)) {
         await this.#fs.makeDirectory(this.#directory)
         const place = await this.#place(name, pieces, bytes)
         if (place?.isKept === true) return place.path
@@ -112,6 +116,6 @@ export class Quarantine {
       await file.close()
     }
     await this.#fs.syncDirectory(this.#directory)
-    await this.#fs.syncDirectory(this.#directory.slice(0, -QUARANTINE_DIRECTORY.length - 1) || '/')
+    await this.#fs.syncDirectory(this.#storeDirectory)
   }
 }

@@ -1,19 +1,21 @@
 // Rebuilds the log from its files: newest good checkpoint, then segments, then the journal.
 //
-//   1. state and topics from the checkpoint
-//   2. each partition's segments, scanned from its recovery point and cut at the first bad batch
-//   3. every journal generation the checkpoint still needs, frame by frame, a commit at a time;
-//      what segments already hold is skipped, the rest goes back into tails
+//   1. what the checkpoints and journal files are worth; a newer format ends it here (store-survey.ts)
+//   2. state and topics from the checkpoint
+//   3. each partition's segments, scanned from its recovery point and cut at the first bad batch
+//   4. every journal generation the checkpoint still needs, frame by frame, a commit at a time;
+//      what segments already hold is skipped, the rest goes back into tails (replay.ts)
+//
+// When checkpoint and journal do not tell everything (both copies bad, a journal file gone, rot in one),
+// nothing that they do tell may be believed too far: the state is put together from all that is left
+// (rebuild.ts), and 3 and 4 go by that. It is told, what did not hold is copied to quarantine, and the
+// caller makes a checkpoint at once: the next start is an ordinary one. No damage keeps a log from
+// starting.
 //
 // What is read may only be in the page cache: after a failed sync the kernel calls pages clean that
 // never reached the disk. So what the new process builds on (the checkpoint, each journal's header
 // and last frame, what segments hold above the recovery point) is written again, byte for byte in
 // its place, and synced before anything else is.
-//
-// A commit of several frames may go on in the next file, when the first one could not be written to
-// its end: the sequence numbers say so. A gap in a partition's offsets may belong to a topic that is
-// deleted further on, its files gone already; only what is left at the end is lost, and the journal is
-// read once more to put hollow records in its place.
 //
 // Nothing here deletes data: cutting a segment, or removing the directory of a topic that was deleted
 // after the checkpoint, takes only bytes that the journal holds again.
@@ -21,22 +23,19 @@
 
 import type { Codecs } from '../../wasm/codecs.ts'
 import type { Kernel } from '../../wasm/kernel.ts'
-import { AgentError } from '../base/errors.ts'
+import { codeOf } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
-import { CHECKPOINT_FILES, type Checkpoint, readCheckpoint } from './checkpoint.ts'
+import type { Checkpoint } from './checkpoint.ts'
 import type { FileSystem } from './file-system.ts'
-import { type JournalPosition, SECTOR_BYTES } from './journal.ts'
-import { decodeEntries, type RecordsEntry } from './journal-entry.ts'
-import {
-  CommitFrames,
-  type JournalHeader,
-  readFrames,
-  readJournalBytes,
-  readJournalHeader,
-} from './journal-reader.ts'
+import type { JournalPosition } from './journal.ts'
+import { readJournalBytes } from './journal-reader.ts'
 import type { PartitionLog } from './partition-log.ts'
+import type { Quarantine } from './quarantine.ts'
+import { findPartitionDirectories, rebuild } from './rebuild.ts'
+import { type LostHistory, tellDamage, tellHistory } from './recovery-report.ts'
+import { Replay, writeAgain } from './replay.ts'
 import type { StateStore } from './state-store.ts'
-import { newerFormat } from './store-format.ts'
+import { type Survey, type SurveyedJournal, surveyStore } from './store-survey.ts'
 
 export interface RecoveryTarget {
   fs: FileSystem
@@ -44,10 +43,14 @@ export interface RecoveryTarget {
   kernel: Kernel
   codecs: Codecs
   logger: Logger
+  quarantine: Quarantine
   state: StateStore
+  /** What the gateway is called, when the store does not say. */
+  gateway: string | undefined
   /** A `topic/` entry was restored or removed. */
   topicRestored: (name: string, checkpoint: Checkpoint | undefined) => Promise<void>
   partition: (logId: number) => PartitionLog | undefined
+  partitions: () => Iterable<PartitionLog>
   /** Something in the store is from that time. */
   timeSeen: (time: number) => void
   /** Seals tails when the arena gets short. */
@@ -57,244 +60,161 @@ export interface RecoveryTarget {
 export interface Recovered {
   checkpoint: { number: number; generation: number }
   files: { path: string; generation: number }[]
+  /** Journal files that cannot even be opened. */
+  unusable: string[]
   last: { generation: number; sequence: number }
   resume: JournalPosition | undefined
   frames: number
+  /**
+   * A checkpoint is wanted before anything else; so many copies, and the frames behind it must have
+   * higher numbers than this.
+   */
+  repair: { copies: number; lastSequence: number } | undefined
 }
 
 export async function recover(target: RecoveryTarget): Promise<Recovered> {
-  const { state } = target
-  const checkpoint = await loadCheckpoint(target)
-  if (checkpoint !== undefined) target.timeSeen(checkpoint.time)
+  const { fs, state, logger } = target
+  const survey = await surveyStore(target)
+  const lost = await lostHistory(target, survey)
+  tellDamage(logger, survey, lost)
+  await keepDamaged(target, survey, lost)
+  const read = survey.checkpoint
+  if (read !== undefined) target.timeSeen(read.content.time)
+  const isAgain =
+    read === undefined || (await writeAgain(fs, read.path, read.bytes, [[0, read.bytes.length]]))
+  const checkpoint = lost === undefined ? read?.content : await rebuild(target, survey)
   for (const [key, value] of checkpoint?.state ?? []) state.restore(key, value)
   for (const [key] of checkpoint?.state ?? []) {
     if (key.startsWith('topic/')) await target.topicRestored(key.slice(6), checkpoint)
   }
-  const oldest = checkpoint?.generation ?? 1
-  const files = await listJournals(target)
-  const lastGeneration = Math.max(oldest - 1, ...files.map((file) => file.header?.generation ?? 0))
-  const replay = new Replay(target, checkpoint)
-  const needed = files
-    .filter((file) => file.header !== undefined && file.header.generation >= oldest)
-    .sort((a, b) => a.header!.generation - b.header!.generation)
-  for (const { path, header } of needed) await replay.file(path, header!)
-  const lost = new Set([...replay.gaps].filter((id) => target.partition(id) !== undefined))
-  if (lost.size > 0) {
-    const again = new Replay(target, checkpoint, lost)
-    for (const { path, header } of needed) await again.file(path, header!)
+  const replay = await replayAll(target, survey, checkpoint, lost === undefined)
+  if (lost !== undefined) tellHistory(logger, survey, lost, target.partitions())
+  for (const { path } of survey.badCheckpoints) await forget(fs, path)
+  for (const path of replay.unwritable) {
+    logger.warn(`${path} cannot be written to; the journal goes on in another file`)
   }
+  const isSound =
+    lost === undefined &&
+    isAgain &&
+    replay.unwritable.length === 0 &&
+    survey.badCheckpoints.length === 0 &&
+    !survey.journals.some(isDamaged)
+  const copies = read === undefined ? 2 : 1
+  const repair = isSound ? undefined : { copies, lastSequence: survey.lastSequence }
+  return { ...position(survey, replay), frames: replay.frames, repair }
+}
+
+/** What of checkpoint and journal does not tell everything; undefined when they do. */
+async function lostHistory(
+  target: RecoveryTarget,
+  survey: Survey,
+): Promise<LostHistory | undefined> {
+  const { checkpoint, badCheckpoints, journals, holes } = survey
+  const [hole] = holes
+  const isBegun = journals.some(({ frames }) => frames > 0)
+  if (checkpoint !== undefined || isBegun) {
+    if (hole === undefined) return undefined
+    // A store that was never checkpointed has all of it in the journal, from its first frame on.
+    return checkpoint === undefined && hole.from === 1 && hole.file === undefined
+      ? 'checkpoints'
+      : 'journal'
+  }
+  const isNew = badCheckpoints.length === 0 && (await findPartitionDirectories(target)).length === 0
+  return isNew ? undefined : 'checkpoints'
+}
+
+async function replayAll(
+  target: RecoveryTarget,
+  survey: Survey,
+  checkpoint: Checkpoint | undefined,
+  isWhole: boolean,
+): Promise<Replay> {
+  const { state } = target
+  const stateChanged = async (key: string, value: Buffer | undefined) => {
+    state.restore(key, value)
+    if (key.startsWith('topic/')) await target.topicRestored(key.slice(6), checkpoint)
+  }
+  const sequence = Math.max(0, (survey.checkpoint?.content.sequence ?? 0) - 1)
+  const replay = new Replay(
+    { ...target, stateChanged: isWhole ? stateChanged : undefined, fillsGaps: !isWhole },
+    sequence,
+  )
+  for (const journal of survey.journals) await replay.file(journal)
+  const only = new Set([...replay.gaps].filter((id) => target.partition(id) !== undefined))
+  if (only.size > 0) {
+    const again = { ...target, stateChanged: undefined, fillsGaps: true, only }
+    const filling = new Replay(again, sequence)
+    for (const journal of survey.journals) await filling.file(journal)
+  }
+  return replay
+}
+
+/** Where the journal goes on. */
+function position(
+  { checkpoint, journals, files, unusable, lastSequence }: Survey,
+  { resume, isLastEmpty, sequence }: Replay,
+): Omit<Recovered, 'frames' | 'repair'> {
+  const { number = 0, generation: needed } = checkpoint?.content ?? {}
+  const oldest = needed ?? Math.max(1, journals[0]?.header.generation ?? 1)
+  const last = Math.max(oldest - 1, ...files.map(({ generation }) => generation))
   // One that holds only the beginning of a commit is free: restarts must not add files for ever.
-  const unused = replay.resume === undefined && replay.isLastEmpty ? needed.at(-1) : undefined
+  const unused = resume === undefined && isLastEmpty ? journals.at(-1)?.path : undefined
+  // Version 1 of the checkpoint does not say how far the numbers went.
+  const isCounted = checkpoint === undefined || checkpoint.content.sequence > 0
   return {
-    checkpoint: { number: checkpoint?.number ?? 0, generation: oldest },
-    files: files.map((file) => ({
-      path: file.path,
-      generation: file === unused ? 0 : (file.header?.generation ?? 0),
-    })),
+    checkpoint: { number, generation: oldest },
+    files: files.map((file) => (file.path === unused ? { ...file, generation: 0 } : file)),
+    unusable,
     last: {
-      generation: lastGeneration - (unused === undefined ? 0 : 1),
-      sequence: replay.sequence,
+      generation: last - (unused === undefined ? 0 : 1),
+      sequence: isCounted || journals.length > 0 ? sequence : lastSequence,
     },
-    resume: replay.resume,
-    frames: replay.frames,
+    resume,
   }
 }
 
-/** The newest copy that holds; undefined for a store that never had one. */
-async function loadCheckpoint(target: RecoveryTarget): Promise<Checkpoint | undefined> {
-  let best: Checkpoint | undefined
-  let bestPath = ''
-  const bad: string[] = []
-  for (const name of CHECKPOINT_FILES) {
-    const path = `${target.directory}/${name}`
-    const outcome = await readCheckpoint(target.fs, path, target.codecs)
-    if (outcome.kind === 'newer') throw newerFormat(outcome.version)
-    if (outcome.kind === 'corrupt') {
-      target.logger.warn(`${name} does not hold; the other copy and the journal are used`)
-      bad.push(path)
-    }
-    if (outcome.kind !== 'checkpoint') continue
-    if (best !== undefined && outcome.checkpoint.number < best.number) continue
-    best = outcome.checkpoint
-    bestPath = path
+/** Copies what does not hold before anything is written over it. */
+async function keepDamaged(
+  { fs, quarantine }: RecoveryTarget,
+  survey: Survey,
+  lost: LostHistory | undefined,
+): Promise<void> {
+  // One copy alone is what a crash leaves of a checkpoint that was being written.
+  for (const { path, bytes } of lost === undefined ? [] : survey.badCheckpoints) {
+    await quarantine.keep(path.slice(path.lastIndexOf('/') + 1), bytes)
   }
-  if (best !== undefined) await writeAgain(target.fs, bestPath, [[0, Number.MAX_SAFE_INTEGER]])
-  if (best !== undefined) for (const path of bad) await forget(target.fs, path)
-  return best
+  for (const journal of survey.journals.filter(isDamaged)) {
+    const bytes = await readJournalBytes(fs, journal.path)
+    const name = journal.path.slice(journal.path.lastIndexOf('/') + 1)
+    await quarantine.keep(`${name}-generation-${journal.header.generation}`, withoutZeros(bytes))
+  }
 }
 
 /**
  * A copy that the disk refuses to give now must not come back later: it may be the newer one, and the
- * journal that goes on from the older one would count for nothing.
+ * journal that goes on from here would count for nothing.
  */
 async function forget(fs: FileSystem, path: string): Promise<void> {
-  const file = await fs.open(path, 'write')
   try {
-    await file.truncate(0)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-}
-
-/** Puts ranges of a file where they are once more, and syncs. */
-async function writeAgain(
-  fs: FileSystem,
-  path: string,
-  ranges: readonly (readonly [from: number, to: number])[],
-): Promise<void> {
-  const file = await fs.open(path, 'write')
-  try {
-    const size = await file.size()
-    for (const [from, to] of ranges) {
-      const bytes = Buffer.alloc(Math.min(to, size) - from)
-      await file.read(bytes, from)
-      await file.write([bytes], from)
-    }
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-}
-
-async function listJournals(
-  target: RecoveryTarget,
-): Promise<{ path: string; header: JournalHeader | undefined }[]> {
-  const { fs, directory, kernel } = target
-  const found: { path: string; header: JournalHeader | undefined }[] = []
-  for (const name of await fs.list(directory)) {
-    if (!/^journal-\d+$/.test(name)) continue
-    const path = `${directory}/${name}`
-    const file = await fs.open(path, 'read')
+    const file = await fs.open(path, 'write')
     try {
-      const outcome = await readJournalHeader(kernel, file)
-      if (outcome.kind === 'newer') throw newerFormat(outcome.version)
-      found.push({ path, header: outcome.kind === 'header' ? outcome : undefined })
+      await file.truncate(0)
+      await file.sync()
     } finally {
       await file.close()
     }
+  } catch (error) {
+    // The checkpoint that is written next takes its place.
+    if (codeOf(error) === '') throw error
   }
-  return found
 }
 
-class Replay {
-  readonly #target: RecoveryTarget
-  readonly #checkpoint: Checkpoint | undefined
-  /** The second time: only records of these partitions, and gaps are filled. */
-  readonly #only: ReadonlySet<number> | undefined
-  readonly #commit = new CommitFrames()
-  resume: JournalPosition | undefined
-  frames = 0
-  /** The last file holds no whole commit, and no damage. */
-  isLastEmpty = false
-  /** Of the last whole commit. */
-  sequence = 0
-  /** Log ids of partitions whose offsets do not follow each other. */
-  readonly gaps = new Set<number>()
+function isDamaged({ isHeaderLost, rot }: SurveyedJournal): boolean {
+  return isHeaderLost || rot.length > 0
+}
 
-  constructor(
-    target: RecoveryTarget,
-    checkpoint: Checkpoint | undefined,
-    only?: ReadonlySet<number>,
-  ) {
-    this.#target = target
-    this.#checkpoint = checkpoint
-    this.#only = only
-  }
-
-  async file(path: string, header: JournalHeader): Promise<void> {
-    const { fs, kernel, logger } = this.#target
-    const bytes = await readJournalBytes(fs, path)
-    const at = { file: path, generation: header.generation, salt: header.salt }
-    let firstSequence = this.sequence + 1
-    this.resume = { ...at, position: SECTOR_BYTES, previousCrc: header.crc, firstSequence }
-    let isRotten = false
-    this.isLastEmpty = true
-    let lastFrame: [from: number, to: number] = [0, 0]
-    for (const outcome of readFrames(kernel, bytes, header)) {
-      if (outcome.kind === 'rot') {
-        logger.error(
-          `${path} is damaged at byte ${outcome.position}; what it held is served as hollow records`,
-        )
-        this.#commit.drop()
-        isRotten = true
-      }
-      if (outcome.kind !== 'frame') continue
-      const { frame } = outcome
-      const entries = decodeEntries(frame.payload)
-      if (entries === undefined) {
-        throw new AgentError('CORRUPT_STORE', `${path} at ${frame.position}: unknown journal entry`)
-      }
-      this.#commit.add(frame.sequence, entries)
-      if (lastFrame[1] === 0) firstSequence = frame.sequence
-      this.frames++
-      this.#target.timeSeen(frame.time)
-      lastFrame = [frame.position, frame.position + frame.size]
-      if (frame.more) continue
-      await this.#apply(frame.time)
-      this.sequence = frame.sequence
-      this.isLastEmpty = false
-      const position = frame.position + frame.size
-      this.resume = { ...at, position, previousCrc: frame.crc, firstSequence }
-    }
-    await writeAgain(fs, path, [[0, SECTOR_BYTES], lastFrame])
-    // Frames behind rot are not chained to what would be written next, and whole frames of a commit
-    // that was not finished would look like rot behind it: start a new generation.
-    if (isRotten) this.isLastEmpty = false
-    if (isRotten || this.#commit.isOpen) this.resume = undefined
-  }
-
-  async #apply(time: number): Promise<void> {
-    for (const entry of this.#commit.take()) {
-      if (entry.kind === 'put' || entry.kind === 'delete') {
-        if (this.#only !== undefined) continue
-        const value = entry.kind === 'put' ? entry.value : undefined
-        this.#target.state.restore(entry.key, value)
-        if (entry.key.startsWith('topic/')) {
-          await this.#target.topicRestored(entry.key.slice(6), this.#checkpoint)
-        }
-        continue
-      }
-      // A topic that was deleted later has no partition any more.
-      const partition = this.#target.partition(entry.logId)
-      if (partition === undefined || this.#only?.has(entry.logId) === false) continue
-      if (entry.kind === 'records') await this.#records(partition, entry, time)
-      else await this.#batch(partition, entry, time)
-      await this.#target.relieve()
-    }
-  }
-
-  async #records(partition: PartitionLog, entry: RecordsEntry, time: number): Promise<void> {
-    const first = entry.tailBase + entry.firstDelta
-    if (first + entry.count <= partition.logEndOffset) return
-    if (first > partition.logEndOffset && !this.#hollow(partition, first, time)) return
-    if (first === partition.logEndOffset && partition.restoreRecords(entry, time)) return
-    partition.restoreFrom(entry, time)
-  }
-
-  async #batch(
-    partition: PartitionLog,
-    entry: { baseOffset: number; bytes: Buffer },
-    time: number,
-  ): Promise<void> {
-    const end = entry.baseOffset + entry.bytes.readInt32BE(23) + 1
-    if (end <= partition.logEndOffset) return
-    const { baseOffset } = entry
-    if (baseOffset > partition.logEndOffset && !this.#hollow(partition, baseOffset, time)) return
-    if (entry.baseOffset === partition.logEndOffset) partition.restoreBatch(entry.bytes, time)
-  }
-
-  /** False when it is too early to say that the offsets up to `to` are lost. */
-  #hollow(partition: PartitionLog, to: number, time: number): boolean {
-    if (this.#only === undefined) {
-      this.gaps.add(partition.logId)
-      return false
-    }
-    const from = partition.logEndOffset
-    this.#target.logger.error(
-      `${partition.name}: offsets ${from} to ${to - 1} are lost; they are served as empty records`,
-    )
-    partition.restoreHollow(to, time)
-    return true
-  }
+function withoutZeros(bytes: Buffer): Buffer {
+  let end = bytes.length
+  while (end > 0 && bytes[end - 1] === 0) end--
+  return bytes.subarray(0, end)
 }

@@ -61,6 +61,11 @@ export class Sealer {
     this.#isEnding = true
   }
 
+  /** Takes `end` back. */
+  goOn(): void {
+    this.#isEnding = false
+  }
+
   close(): Promise<void> {
     this.#closed = true
     this.#queue.clear()

@@ -11,6 +11,7 @@ import { assert } from '../base/assert.ts'
 import { AgentError } from '../base/errors.ts'
 import type { Committer } from './committer.ts'
 import { type PartitionContext, PartitionLog } from './partition-log.ts'
+import type { MetadataFiles } from './partition-metadata.ts'
 import { removeDirectory } from './segment-list.ts'
 import type { StateStore } from './state-store.ts'
 import {
@@ -29,12 +30,19 @@ export class TopicSet {
   readonly #context: PartitionContext
   readonly #state: StateStore
   readonly #committer: Committer
+  readonly #metadata: MetadataFiles
   readonly #topics = new Map<string, Topic>()
   readonly #byLogId = new Map<number, PartitionLog>()
   #nextLogId = 1
 
-  constructor(context: PartitionContext, state: StateStore, committer: Committer) {
+  constructor(
+    context: PartitionContext,
+    state: StateStore,
+    committer: Committer,
+    metadata: MetadataFiles,
+  ) {
     this.#context = context
+    this.#metadata = metadata
     this.#state = state
     this.#committer = committer
   }
@@ -101,6 +109,7 @@ export class TopicSet {
       this.#byLogId.delete(partition.logId)
       partition.discard(new AgentError('CLOSED', `${partition.name} was deleted`))
     }
+    await this.#metadata.idle()
     for (const partition of topic.partitions) {
       await partition.segments.removeAll()
       this.#state.delete(`deleted/${partition.name}`)

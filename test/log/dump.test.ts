@@ -104,7 +104,7 @@ test('shows the frames and entries of a journal and what a checkpoint holds', as
   const copies = fs.paths().filter((path) => path.includes('checkpoint-'))
   const dumps = await Promise.all(copies.map((path) => linesOf(fs, path)))
   const checkpoint = dumps.find((lines) => lines.includes('log 1 recovery offset 10'))!
-  assert.match(checkpoint[0]!, /^checkpoint \d+, 2026-01-01T.*, journal from generation \d+$/)
+  assert.match(checkpoint[0]!, /^checkpoint \d+, 2026-01-01T.*, journal from generation \d+, frame \d+, clean stop$/)
   assert.match(checkpoint.join('\n'), /^state topic\/plant\.sensors = "/m)
   fs.rot(copies[0]!, 20)
   assert.equal(await linesOf(fs, copies[0]!), ['checkpoint corrupt'])

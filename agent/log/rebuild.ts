@@ -1,0 +1,216 @@
+// The state of a log whose checkpoints and journal do not tell all of it any more: what they do tell,
+// completed by the partitions' directories.
+//
+//   state       the checkpoint that holds, if any, then every frame that is left, in order
+//   topics      partition.metadata says what the state does not: the newer of the two counts, by log
+//               ids, which are never used twice. A directory that nothing tells of becomes a topic of
+//               its name, under a log id of its own
+//   recovery    from where on the journal holds what the segments hold: only there a segment may be
+//   offsets     cut. Without such a place everything in the segments is believed
+//
+// What comes out is a checkpoint that was never written; the journal's records are replayed upon it.
+// Reads only.
+
+import type { Codecs } from '../../wasm/codecs.ts'
+import type { Kernel } from '../../wasm/kernel.ts'
+import { codeOf } from '../base/errors.ts'
+import type { Logger } from '../base/telemetry.ts'
+import type { Checkpoint, PartitionMark } from './checkpoint.ts'
+import type { FileSystem } from './file-system.ts'
+import { JournalDigest } from './journal-digest.ts'
+import { type PartitionMetadata, readMetadata } from './partition-metadata.ts'
+import { recoveryOffsetOf } from './recovery-offset.ts'
+import { baseOffsetOf } from './segment-file.ts'
+import type { Survey } from './store-survey.ts'
+import { isTopicName, newTopicId, PARTITIONS_MAX, type TopicRecord } from './topic.ts'
+
+export interface RebuildParts {
+  fs: FileSystem
+  directory: string
+  kernel: Kernel
+  codecs: Codecs
+  logger: Logger
+  /** What the gateway is called, when the store does not say. */
+  gateway: string | undefined
+}
+
+/** A directory that is a partition's, by its name and by what is in it. */
+interface PartitionDirectory {
+  name: string
+  topic: string
+  partition: number
+  /** First offsets of its segments, ascending. */
+  bases: number[]
+  metadata: PartitionMetadata | undefined
+}
+
+export async function findPartitionDirectories(
+  parts: Pick<RebuildParts, 'fs' | 'directory' | 'codecs'>,
+): Promise<PartitionDirectory[]> {
+  const { fs, directory, codecs } = parts
+  const found: PartitionDirectory[] = []
+  for (const name of await fs.list(directory)) {
+    const [, topic = '', number = ''] = /^(.+)-(0|[1-9]\d{0,3})$/.exec(name) ?? []
+    if (!isTopicName(topic) || Number(number) >= PARTITIONS_MAX) continue
+    const path = `${directory}/${name}`
+    const names = await fs.list(path).catch((error) => {
+      if (['ENOTDIR', 'ENOENT', 'EIO'].includes(codeOf(error))) return []
+      throw error
+    })
+    const metadata = await readMetadata(fs, path, codecs).catch(() => undefined)
+    const isIts = metadata?.topic === topic && metadata.partition === Number(number)
+    const bases = names.map(baseOffsetOf).filter((base) => base !== undefined)
+    if (bases.length === 0 && !isIts) continue
+    bases.sort((a, b) => a - b)
+    const place = { name, topic, partition: Number(number), bases }
+    found.push({ ...place, metadata: isIts ? metadata : undefined })
+  }
+  return found
+}
+
+export async function rebuild(parts: RebuildParts, survey: Survey): Promise<Checkpoint> {
+  const base = survey.checkpoint?.content
+  const digest = new JournalDigest(parts, base?.state ?? [])
+  for (const journal of survey.journals) await digest.read(journal)
+  const directories = await findPartitionDirectories(parts)
+  const topics = new TopicRebuild(parts, digest, directories)
+  topics.run()
+  const partitions: PartitionMark[] = []
+  for (const { logId, directory, isLimited } of topics.partitions()) {
+    const mark = base?.partitions.find((candidate) => candidate.logId === logId)
+    const runs = digest.runs(logId)
+    const bases = directory?.bases ?? []
+    const path = `${parts.directory}/${directory?.name}`
+    const synced = mark?.recoveryOffset ?? 0
+    const recoveryOffset = Math.max(synced, await recoveryOffsetOf(parts, path, bases, runs))
+    const segments = mark?.segments ?? []
+    // Where retention has been may be told by nothing but the files that are left.
+    const first = bases[0] ?? (synced > 0 ? 0 : (runs[0]?.from ?? 0))
+    const known = Number(digest.state.get(`start/${logId}`)?.toString() ?? 0)
+    const isExpired = mark === undefined || isLimited
+    if (first > known && isExpired) digest.state.set(`start/${logId}`, Buffer.from(String(first)))
+    const kept = segments.filter(({ baseOffset }) => !isExpired || baseOffset >= first)
+    partitions.push({ logId, recoveryOffset, segments: kept })
+  }
+  return {
+    number: base?.number ?? 0,
+    generation: base?.generation ?? 1,
+    sequence: base?.sequence ?? 0,
+    isClean: false,
+    time: base?.time ?? digest.firstTime ?? 0,
+    state: [...digest.state],
+    partitions,
+  }
+}
+
+/** Brings what the state says of topics and what the directories say together, in the state. */
+class TopicRebuild {
+  readonly #parts: RebuildParts
+  readonly #digest: JournalDigest
+  readonly #directories: Map<string, PartitionDirectory[]>
+  #nextLogId: number
+
+  constructor(
+    parts: RebuildParts,
+    digest: JournalDigest,
+    directories: readonly PartitionDirectory[],
+  ) {
+    this.#parts = parts
+    this.#digest = digest
+    this.#directories = new Map(directories.map(({ topic }) => [topic, []]))
+    for (const directory of directories) this.#directories.get(directory.topic)!.push(directory)
+    const stored = Number(digest.state.get('store/next-log-id')?.toString() ?? 1)
+    const ids = directories.flatMap(({ metadata }) => metadata?.logIds ?? [])
+    this.#nextLogId = Math.max(stored, digest.lastLogId + 1, ...ids.map((id) => id + 1))
+  }
+
+  run(): void {
+    this.#restoreNames()
+    for (const [topic, directories] of this.#directories) {
+      const record = this.#recordOf(topic, directories)
+      if (record === undefined) continue
+      const settings = { ...record.settings, partitions: record.logIds.length }
+      const stored = Buffer.from(JSON.stringify({ ...record, settings }))
+      this.#digest.state.set(`topic/${topic}`, stored)
+      // Nobody can have made it while directories of another one were still being removed.
+      for (const { name } of directories) this.#digest.state.delete(`deleted/${name}`)
+    }
+    this.#digest.state.set('store/next-log-id', Buffer.from(String(this.#nextLogId)))
+  }
+
+  *partitions(): Iterable<{
+    logId: number
+    directory: PartitionDirectory | undefined
+    isLimited: boolean
+  }> {
+    for (const [key, value] of this.#digest.state) {
+      if (!key.startsWith('topic/')) continue
+      const { logIds, settings } = JSON.parse(value.toString()) as TopicRecord
+      const { retentionMs, retentionBytes, whenFull } = settings
+      const isLimited =
+        retentionMs !== undefined || retentionBytes !== undefined || whenFull === 'dropOldest'
+      const directories = this.#directories.get(key.slice(6)) ?? []
+      for (const [partition, logId] of logIds.entries()) {
+        const directory = directories.find((candidate) => candidate.partition === partition)
+        yield { logId, directory, isLimited }
+      }
+    }
+  }
+
+  #restoreNames(): void {
+    const { state } = this.#digest
+    for (const { metadata } of [...this.#directories.values()].flat()) {
+      const { gateway, lineage } = metadata ?? {}
+      if (gateway !== undefined && !state.has('store/gateway'))
+        state.set('store/gateway', Buffer.from(gateway))
+      if (lineage !== undefined && !state.has('store/lineage'))
+        state.set('store/lineage', Buffer.from(lineage))
+    }
+  }
+
+  /** What the state is to say of a topic; undefined: what it says already. */
+  #recordOf(topic: string, directories: readonly PartitionDirectory[]): TopicRecord | undefined {
+    const { logger } = this.#parts
+    const stored = this.#digest.state.get(`topic/${topic}`)?.toString()
+    const known = stored === undefined ? undefined : (JSON.parse(stored) as TopicRecord)
+    const newest = newestOf(directories)
+    const deleted = this.#digest.deleted.get(topic)
+    if (newest !== undefined && deleted !== undefined && known === undefined) {
+      // Its deletion is known; one that was made later has log ids of its own.
+      if (newest.logIds[0]! <= deleted) return undefined
+    }
+    if (newest === undefined) {
+      if (known !== undefined || deleted !== undefined) return undefined
+      logger.error(
+        `${topic}: nothing says what it was but ${directories.length} directories of segments; it ` +
+          'goes on as a new topic of this name with the records that are there',
+      )
+      return this.#invent(topic, directories)
+    }
+    const { topicId: id, settings, logIds } = newest
+    if (known === undefined || logIds[0]! > known.logIds[0]!) return { id, settings, logIds }
+    // The same: partitions are only ever added.
+    if (known.id !== id || logIds.length <= known.logIds.length) return undefined
+    return { id, settings: known.settings, logIds }
+  }
+
+  #invent(topic: string, directories: readonly PartitionDirectory[]): TopicRecord {
+    const gateway = this.#digest.state.get('store/gateway')?.toString() ?? this.#parts.gateway
+    const partitions = 1 + Math.max(...directories.map(({ partition }) => partition))
+    const replicated = gateway !== undefined && topic.startsWith(`${gateway}.`)
+    const logIds = Array.from({ length: partitions }, () => this.#nextLogId++)
+    return { id: newTopicId(), settings: { partitions, replicated }, logIds }
+  }
+}
+
+/** Log ids are never used twice: the newest topic of a name has the highest. */
+function newestOf(directories: readonly PartitionDirectory[]): PartitionMetadata | undefined {
+  let newest: PartitionMetadata | undefined
+  for (const { metadata } of directories) {
+    if (metadata?.logIds[0] === undefined) continue
+    const [first, mine] = [metadata.logIds[0], newest?.logIds[0] ?? -1]
+    const isLonger = first === mine && metadata.logIds.length > newest!.logIds.length
+    if (first > mine || isLonger) newest = metadata
+  }
+  return newest
+}
