@@ -18,28 +18,36 @@ const totals = new Map<string, number>()
 const started = performance.now()
 let failed = 0
 
+const FAILURES_MAX = 10
+
 function add({ seed, counts, found }: SeedOutcome): void {
   for (const [name, value] of Object.entries(counts)) {
     totals.set(name, (totals.get(name) ?? 0) + value)
   }
   if (found === undefined) return
   failed++
-  console.error(`seed ${seed} failed at step ${counts.steps}`)
+  console.error(`seed ${seed} failed at step ${counts.steps ?? '?'}`)
   console.error(`again: npm run crash-sim -- --seed ${seed} --steps ${steps}`)
   console.error(found)
 }
 
-const ends = await Promise.all(
-  Array.from({ length: cores }, (_, core) => {
-    const mine = Math.ceil((seeds - core) / cores)
-    return runSeeds({ first: first + core, stride: cores, seeds: mine, steps }, add)
-  }),
-)
-for (const end of ends) {
-  if (end === undefined) continue
-  failed++
-  console.error(end)
+/** Every `cores`th seed; behind one that fails a new process goes on. */
+async function runCore(core: number): Promise<void> {
+  let next = first + core
+  while (next < first + seeds && failed < FAILURES_MAX) {
+    const left = Math.ceil((first + seeds - next) / cores)
+    const report = (outcome: SeedOutcome) => {
+      next = outcome.seed + cores
+      add(outcome)
+    }
+    const end = await runSeeds({ first: next, stride: cores, seeds: left, steps }, report)
+    if (end === undefined) continue
+    next += cores
+    add({ seed: next - cores, counts: {}, found: end })
+  }
 }
+
+await Promise.all(Array.from({ length: cores }, (_, core) => runCore(core)))
 const seconds = (performance.now() - started) / 1000
 const names = [...totals].sort(([a], [b]) => (a < b ? -1 : 1))
 for (const [name, value] of names) console.log(`${name.padEnd(24)} ${value.toLocaleString('en')}`)

@@ -8,8 +8,6 @@ import { endKey, type ModelRecord, type Target } from './log-model.ts'
 
 type Action = (life: Life) => Promise<void> | void
 
-const TOPIC_SETTINGS = { replicated: true, retentionMs: 60_000 }
-
 /** Of a thousand steps. */
 const ACTIONS: readonly (readonly [weight: number, action: Action])[] = [
   [420, append],
@@ -23,7 +21,7 @@ const ACTIONS: readonly (readonly [weight: number, action: Action])[] = [
   [20, grow],
   [10, addPartitions],
   [10, deleteTopic],
-  [20, replicate],
+  [25, replicate],
   [15, retain],
   [15, restart],
   [25, failSomething],
@@ -119,7 +117,8 @@ function hold(life: Life): void {
 }
 
 /** State that must live and die with the records before it. */
-function markEnd(life: Life, { partition }: Target): void {
+function markEnd(life: Life, { partition, model }: Target): void {
+  life.logIds.set(partition.logId, model)
   const end = Buffer.from(String(partition.logEndOffset))
   life.log.state.put(endKey(partition), end)
   if (life.random.chance(0.3)) life.log.state.put('ride/x', end, { ride: true })
@@ -190,7 +189,10 @@ function grow(life: Life): void {
   const name = names[life.random.below(names.length)]!
   try {
     const partitions = 1 + life.random.below(2)
-    const topic = life.log.ensureTopic(name, { ...TOPIC_SETTINGS, partitions })
+    const replicated = life.random.chance(0.8)
+    const whenFull = life.random.chance(0.5) ? 'dropOldest' : 'block'
+    const settings = { partitions, replicated, whenFull, retentionMs: 60_000 } as const
+    const topic = life.log.ensureTopic(name, settings)
     for (const partition of topic.partitions) life.model.know(partition)
   } catch (error) {
     if (!String(error).includes('being deleted')) throw error
@@ -216,31 +218,36 @@ async function deleteTopic(life: Life): Promise<void> {
   for (const key of keys) log.state.delete(key)
   if (life.random.chance(0.3)) append(life)
   await life.progress(deleted)
-  for (const key of keys) models.delete(key)
+  for (const key of keys) life.model.bury(key)
 }
 
-function replicate(life: Life): void {
+/** As the replicator does: the lease is durable before anything is sent, the cursor rides. */
+async function replicate(life: Life): Promise<void> {
+  const { log, random } = life
   const target = life.pick()
-  if (target === undefined) return
-  const { partition } = target
+  if (target === undefined || !target.partition.topic.replicated) return
+  const { partition, model } = target
   const span = partition.highWatermark - partition.replicatedOffset
   if (span <= 0) return
-  partition.replicatedOffset += life.random.below(span + 1)
-  const cursor = Buffer.from(JSON.stringify({ acked: partition.replicatedOffset }))
-  life.log.state.put(`repl/${partition.logId}`, cursor, { ride: life.random.chance(0.8) })
+  life.observe()
+  const sent = partition.replicatedOffset + 1 + random.below(span)
+  if (sent > partition.pinnedOffset) {
+    partition.pinnedOffset = sent
+    log.state.put(`repl/sent/${partition.logId}`, Buffer.from(String(sent)))
+    await life.progress(log.durable(log.openCommit))
+    model.pinned = sent
+  }
+  if (random.chance(0.3) || partition.isDeleted) return
+  partition.replicatedOffset = sent
+  const cursor = Buffer.from(JSON.stringify({ acked: sent }))
+  log.state.put(`repl/${partition.logId}`, cursor, { ride: random.chance(0.8) })
 }
 
 async function retain(life: Life): Promise<void> {
   life.clock.advance(40_000)
-  const bounds = life.targets().map(({ partition }) => {
-    return [partition, Math.max(partition.logStartOffset, partition.replicatedOffset)] as const
-  })
+  life.observe()
   await life.progress(life.log.retain())
-  for (const [{ name, logStartOffset }, replicated] of bounds) {
-    if (logStartOffset <= replicated) continue
-    throw new Error(`${name}: retention went to ${logStartOffset}, replicated is ${replicated}`)
-  }
-  for (const { partition, model } of life.targets()) model.start = partition.logStartOffset
+  life.observe()
 }
 
 /** From now on hardly anything fits; whoever waits for long finds that somebody made room. */

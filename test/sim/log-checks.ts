@@ -1,23 +1,28 @@
 // Comparisons of a log with the model of it: everything that can be read is what was written, or is
 // hollow and was reported.
 
-import { decodeRecords } from '../../agent/record/record-batch.ts'
+import { type DecodedRecord, decodeRecords } from '../../agent/record/record-batch.ts'
 import { codecs } from '../support/batches.ts'
 import type { SeededRandom } from '../support/seeded-random.ts'
 import type { Target } from './log-model.ts'
+import { OffsetSet } from './offset-set.ts'
 
 /** After a start. `end`: the state that was put with the last record; undefined when it is in doubt. */
 export function checkEnds({ partition, model }: Target, end: number | undefined): void {
   const { name, logEndOffset } = partition
-  if (logEndOffset < model.durable) {
-    throw new Error(`${name}: acked to ${model.durable}, recovered to ${logEndOffset}`)
+  const acked = Math.min(model.durable, model.mayEnd)
+  if (logEndOffset < acked) {
+    throw new Error(`${name}: acked to ${acked}, recovered to ${logEndOffset}`)
   }
+  model.mayEnd = Number.POSITIVE_INFINITY
   if (logEndOffset > model.records.length) throw new Error(`${name}: invented records`)
   if (partition.highWatermark !== logEndOffset) throw new Error(`${name}: not all is visible`)
   if (end !== undefined && end !== logEndOffset) {
     throw new Error(`${name}: state ${end}, log ${logEndOffset}`)
   }
   model.records.length = logEndOffset
+  model.mayBeLost.cut(logEndOffset)
+  model.lost.cut(logEndOffset)
   model.durable = logEndOffset
   model.start = partition.logStartOffset
   model.mayBeGone = false
@@ -63,7 +68,9 @@ export function checkBytes(target: Target, bytes: Buffer, isSealed: boolean): nu
       throw new Error(`${name}: a batch with a wrong CRC was served`)
     }
     let newest = -1
-    for (const record of decodeRecords(batch, codecs)) {
+    const records = [...decodeRecords(batch, codecs)]
+    if (records[0]?.value === null) checkGap(name, records)
+    for (const record of records) {
       if (record.value === null) checkHollow(target, record.offset)
       else checkRecord(target, record.offset, { ...record, value: record.value })
       if (last >= 0 && record.offset !== last + 1) throw new Error(`${name}: a gap`)
@@ -90,9 +97,77 @@ function checkRecord(
   throw new Error(`${partition.name}@${offset}: ${value} instead of ${expected?.value}`)
 }
 
-/** No record of a simulation is empty: this one stands for one that is lost. */
-function checkHollow({ partition, model }: Target, offset: number): void {
-  if (!model.mayBeLost.has(offset))
-    throw new Error(`${partition.name}@${offset} is lost for nothing`)
-  model.lost.add(offset, offset + 1)
+/** No record of a simulation is empty: this one stands for one that is lost, which was said before. */
+function checkHollow(target: Target, offset: number): void {
+  const { partition, model } = target
+  if (!model.lost.has(offset)) collectLosses(target)
+  if (!model.lost.has(offset)) throw new Error(`${partition.name}@${offset} is hollow, not lost`)
+}
+
+/** Takes in what the log says is lost, and whether it could be. */
+export function collectLosses({ partition, model }: Target): void {
+  for (const { from, to, reason } of partition.losses.ranges) {
+    for (let offset = from; offset < to; offset++) {
+      if (model.lost.has(offset)) continue
+      const isDropped = reason === 'dropped' && partition.topic.settings.whenFull === 'dropOldest'
+      if (isDropped ? offset < model.pinned : !model.mayBeLost.has(offset)) {
+        throw new Error(`${partition.name}@${offset} is lost (${reason}) for nothing`)
+      }
+    }
+    model.lost.add(from, to)
+  }
+}
+
+/** A batch of empty records says which offsets it stands for. */
+function checkGap(name: string, records: readonly DecodedRecord[]): void {
+  const [first, last] = [records[0]!, records.at(-1)!]
+  const header = first.headers.find(([key]) => key.toString() === 'edge-gap')?.[1]
+  const said = header?.toString().split(',').slice(0, 2).join(',')
+  const hasValue = records.some(({ value }) => value !== null)
+  if (!hasValue && said === `${first.offset},${last.offset}`) return
+  throw new Error(`${name}: ${first.offset},${last.offset} is hollow, the header says ${said}`)
+}
+
+/**
+ * Reads everything twice: the first time may find damage. After it what is hollow is what is lost, no
+ * more and no less. `isCounted`: the log knows all of its past.
+ */
+export async function checkLosses(
+  target: Target,
+  random: SeededRandom,
+  isCounted: boolean,
+): Promise<void> {
+  const { partition, model } = target
+  const { logStartOffset: start, highWatermark: end } = partition
+  await checkRange(target, start, end, random)
+  collectLosses(target)
+  const hollow = new OffsetSet()
+  for (let offset = start; offset < end; ) {
+    const read = await partition.read(offset, 65_536)
+    if (read.kind !== 'batches') throw new Error(`${partition.name}@${offset}: ${read.kind}`)
+    for (const record of recordsOf(read.bytes)) {
+      if (record.value === null) hollow.add(record.offset, record.offset + 1)
+    }
+    offset = read.nextOffset
+  }
+  for (const { from, to } of partition.losses.ranges) {
+    for (let offset = Math.max(from, start); offset < Math.min(to, end); offset++) {
+      if (!hollow.has(offset)) throw new Error(`${partition.name}@${offset}: lost, and there`)
+    }
+  }
+  const { total } = partition.losses
+  if (start === 0 && isCounted && total !== hollow.size) {
+    const said = JSON.stringify(partition.losses.ranges)
+    throw new Error(`${partition.name}: ${total} are said to be lost, ${hollow.size} are: ${said}`)
+  }
+  // What a crash undid may be lost once more, or not.
+  model.lost = hollow
+}
+
+function* recordsOf(bytes: Buffer): Iterable<DecodedRecord> {
+  for (let at = 0; at < bytes.length; ) {
+    const batch = bytes.subarray(at, at + bytes.readInt32BE(at + 8) + 12)
+    yield* decodeRecords(batch, codecs)
+    at += batch.length
+  }
 }

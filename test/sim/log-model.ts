@@ -17,10 +17,16 @@ export interface ModelPartition {
   start: number
   /** Its deletion was begun. */
   mayBeGone: boolean
-  /** Offsets that something which the simulation did may cost. */
+  /** Offsets that damage which the simulation did may cost. */
   mayBeLost: OffsetSet
   /** Offsets that the log said are lost. */
   lost: OffsetSet
+  /** Something was damaged that stood for what was lost before: it may be counted twice. */
+  isCountDoubtful: boolean
+  /** What is below may have been sent upstream. */
+  pinned: number
+  /** Its end may go back to here, and nobody can tell: nothing behind it is left. */
+  mayEnd: number
 }
 
 export interface Target {
@@ -43,6 +49,7 @@ export function endKey(partition: PartitionLog): string {
 
 export class LogModel {
   readonly partitions = new Map<string, ModelPartition>()
+  readonly #buried = new Map<string, ModelPartition>()
   readonly #held = new Map<string, Held>()
   /** Numbers values that are put. */
   puts = 0
@@ -50,6 +57,8 @@ export class LogModel {
   putDurable = 0
   /** Damage may have cost state: only records are judged until what is there has been learnt. */
   isStateDoubtful = false
+  /** It was so once in this life. */
+  wasStateDoubtful = false
 
   /** From now on it may be there. */
   know(partition: PartitionLog): void {
@@ -62,6 +71,9 @@ export class LogModel {
       mayBeGone: false,
       mayBeLost: new OffsetSet(),
       lost: new OffsetSet(),
+      isCountDoubtful: false,
+      pinned: 0,
+      mayEnd: Number.POSITIVE_INFINITY,
     })
   }
 
@@ -69,12 +81,38 @@ export class LogModel {
     const found: Target[] = []
     for (const topic of log.topics()) {
       for (const partition of topic.partitions) {
-        const model = this.partitions.get(endKey(partition))
+        const key = endKey(partition)
+        const model = this.partitions.get(key) ?? this.#returned(key)
         if (model === undefined) throw new Error(`${partition.name} was never created`)
         found.push({ partition, model })
       }
     }
     return found
+  }
+
+  /** Its deletion is durable. */
+  bury(key: string): void {
+    const model = this.partitions.get(key)
+    if (model !== undefined) this.#buried.set(key, model)
+    this.partitions.delete(key)
+  }
+
+  /** Damage may have cost the last word on a topic: whatever is left of it is old. */
+  #returned(key: string): ModelPartition | undefined {
+    const model = this.#buried.get(key)
+    if (model === undefined || !this.wasStateDoubtful) return undefined
+    this.#buried.delete(key)
+    model.mayBeLost.add(0, model.records.length)
+    model.mayEnd = 0
+    model.mayBeGone = true
+    this.partitions.set(key, model)
+    return model
+  }
+
+  /** From now on what state says may be old, or nothing. */
+  doubtState(): void {
+    this.isStateDoubtful = true
+    this.wasStateDoubtful = true
   }
 
   /** Holds a new id, in the commit of the record before it. */
@@ -116,8 +154,10 @@ export class LogModel {
     const found = new Set(this.targets(log).map(({ partition }) => endKey(partition)))
     for (const [name, model] of this.partitions) {
       if (found.has(name)) continue
-      if (model.durable > 0 && !model.mayBeGone) throw new Error(`${name} is gone`)
-      this.partitions.delete(name)
+      if (Math.min(model.durable, model.mayEnd) > 0 && !model.mayBeGone) {
+        throw new Error(`${name} is gone`)
+      }
+      this.bury(name)
     }
     if (!this.isStateDoubtful) {
       this.#checkHeld(log)

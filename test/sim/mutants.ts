@@ -19,8 +19,6 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
 })
 const SEED_STEPS = 400
-/** A mutant may wait for ever, without a step. */
-const LIMIT_MS = 300_000
 const totalSteps = Number(values.steps)
 
 /** How long it lived, and what was seen of it in the end; undefined: it lives. */
@@ -45,7 +43,7 @@ async function hunt(
       steps += outcome.counts.steps ?? 0
       if (outcome.found !== undefined) found = `seed ${outcome.seed}: ${outcome.found}`
     },
-    { worker, limitMs: LIMIT_MS },
+    { worker },
   )
   return { steps, found: found ?? ended }
 }

@@ -13,10 +13,6 @@ export class OffsetSet {
     return this.#ranges.reduce((sum, { from, to }) => sum + to - from, 0)
   }
 
-  get ranges(): readonly Range[] {
-    return this.#ranges
-  }
-
   /** `to` is not in it. */
   add(from: number, to: number): void {
     if (from >= to) return
@@ -30,7 +26,17 @@ export class OffsetSet {
   }
 
   has(offset: number): boolean {
-    return this.#ranges.some(({ from, to }) => from <= offset && offset < to)
+    return this.holding(offset) !== undefined
+  }
+
+  /** Whether any offset of a range is in it. */
+  touches(from: number, to: number): boolean {
+    return this.#ranges.some((range) => range.from < to && from < range.to)
+  }
+
+  /** The range that an offset is in. */
+  holding(offset: number): Range | undefined {
+    return this.#ranges.find(({ from, to }) => from <= offset && offset < to)
   }
 
   /** Forgets everything at or above an offset. */

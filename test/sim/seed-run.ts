@@ -1,7 +1,7 @@
 // Runs many seeds of the log simulation in a process of its own, one line of JSON a seed, and stops
 // at the first that finds something.
 //
-//   node seed-worker --first N --stride N --seeds N --steps N [--totalSteps N] [--salts same]
+//   node seed-worker '{"first": 1, "stride": 1, "seeds": 10, "steps": 400}'
 
 import { spawn } from 'node:child_process'
 import { extname } from 'node:path'
@@ -27,11 +27,13 @@ export interface SeedPlan {
   hasSameSalts?: boolean
 }
 
-/** `folder`: where compiled simulations are; by default this one. */
 export interface WorkerOptions {
+  /** A compiled one; by default that of this folder. */
   worker?: string
-  limitMs?: number
 }
+
+/** A seed takes a second or two; one that never ends does so without a step. */
+const SILENCE_MS = 120_000
 
 const here = fileURLToPath(import.meta.url)
 const WORKER = here.replace(/seed-run(\.\w+)$/, 'seed-worker$1')
@@ -42,25 +44,30 @@ export function runSeeds(
   report: (outcome: SeedOutcome) => void,
   options: WorkerOptions = {},
 ): Promise<string | undefined> {
-  const { worker = WORKER, limitMs = 0 } = options
+  const { worker = WORKER } = options
   const loader = extname(worker) === '.ts' ? process.execArgv : ['--enable-source-maps']
   const child = spawn(process.execPath, [...loader, worker, JSON.stringify(plan)], {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
-  let isLate = false
-  const limit = limitMs > 0 ? setTimeout(() => kill(), limitMs) : undefined
-  const kill = () => {
-    isLate = true
+  let isSilent = false
+  let next = plan.first
+  const silence = setTimeout(() => {
+    isSilent = true
     child.kill('SIGKILL')
-  }
+  }, SILENCE_MS)
   let said = ''
   child.stderr.setEncoding('utf8').on('data', (text) => (said = (said + text).slice(-4000)))
-  createInterface({ input: child.stdout }).on('line', (line) => report(JSON.parse(line)))
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    silence.refresh()
+    const outcome = JSON.parse(line) as SeedOutcome
+    next = outcome.seed + plan.stride
+    report(outcome)
+  })
   return new Promise((resolve) => {
     child.on('close', (code) => {
-      clearTimeout(limit)
-      if (isLate) resolve(`no end after ${limitMs / 1000} s`)
-      else resolve(code === 0 ? undefined : said || `exit ${code}`)
+      clearTimeout(silence)
+      if (isSilent) resolve(`seed ${next} does not end`)
+      else resolve(code === 0 ? undefined : `seed ${next}: ${said || `exit ${code}`}`)
     })
   })
 }
