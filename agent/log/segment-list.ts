@@ -284,6 +284,8 @@ export class SegmentList {
         [{ ...gap, from, to, kind: 'hollow', timestamp }],
         codecs,
       )
+      // Recovery may have had what was left of the old file open.
+      await this.#context.files.forget(path)
       const segment = await Segment.open(this.#context, this.#directory, from, to)
       segment.arrival = arrival
       const index = this.#segments.findIndex(({ baseOffset }) => baseOffset >= to)
