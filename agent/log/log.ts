@@ -434,17 +434,16 @@ export class Log {
     return new Checkpointer(options, last)
   }
 
-  /**
-   * While recovering. A disk that takes nothing is not waited for: room is only made once this runs,
-   * and what was in memory before the stop fits there again.
-   */
+  /** While recovering. A disk that takes nothing is not waited for: there is room once this runs. */
   async #relieveAll(): Promise<void> {
-    if (!this.#room.isArenaShort && this.#context.batchTailBytes < RECOVERED_BATCH_BYTES_MAX) return
+    const isLarge = this.#context.batchTailBytes >= RECOVERED_BATCH_BYTES_MAX
+    if (!this.#room.isArenaShort && (!isLarge || this.#sealer.trouble !== undefined)) return
     this.#sealer.end()
     try {
       for (const partition of this.#topics.partitions()) await partition.seal()
     } catch (error) {
       if (codeOf(error) === '') throw error
+      for (const partition of this.#topics.partitions()) partition.condense()
     } finally {
       this.#sealer.goOn()
     }

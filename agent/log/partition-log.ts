@@ -7,16 +7,10 @@
 // is read at any offset is the same before and after. Nothing at or above the high watermark (the
 // durable end) is ever read.
 
-import {
-  BATCH_HEADER_BYTES,
-  INGRESS,
-  INGRESS_BYTES,
-  SEAL,
-  SEAL_BYTES,
-} from '../../wasm/assembly/limits.ts'
+import { BATCH_HEADER_BYTES, CODEC_LZ4, SEAL, SEAL_BYTES } from '../../wasm/assembly/limits.ts'
 import { assert } from '../base/assert.ts'
 import { AgentError } from '../base/errors.ts'
-import { encodeHeader } from '../record/record.ts'
+import { type HeapRecord, stageRecord } from './heap-record.ts'
 import type { RecordsEntry } from './journal-entry.ts'
 import type { Losses, LossReason, LostRange } from './loss.ts'
 import { batchOfLargeRecord, hollowBatch } from './made-batch.ts'
@@ -51,14 +45,6 @@ export type LogRead =
   | { kind: 'batches'; bytes: Buffer; baseOffset: number; nextOffset: number }
   | { kind: 'empty' }
   | { kind: 'outOfRange'; logStartOffset: number; highWatermark: number }
-
-/** A record whose bytes lie on the JavaScript heap. */
-export interface HeapRecord {
-  timestamp: number
-  key: Uint8Array | null
-  value: Uint8Array | null
-  headers?: readonly (readonly [string | Uint8Array, Uint8Array | null])[]
-}
 
 const BATCH_TAIL_BYTES_MAX = 8 * 1024 * 1024
 /** An entry of a journal frame holds it whole. */
@@ -181,33 +167,17 @@ export class PartitionLog {
 
   /** `append` for bytes on the heap: stages them first. */
   appendRecord(record: HeapRecord): number {
-    const { kernel } = this.#context
-    const headers = (record.headers ?? []).map(([key, value]) => encodeHeader(key, value))
-    const parts = [record.key, record.value, ...headers]
-    const total = parts.reduce((sum, part) => sum + (part?.length ?? 0), 0)
-    if (total > INGRESS_BYTES) {
-      throw new AgentError('INPUT_BATCH', `a record of ${total} bytes; at most ${INGRESS_BYTES}`)
-    }
-    let position = INGRESS
-    const stage = (bytes: Uint8Array | null) => {
-      const at = position
-      if (bytes !== null) kernel.u8.set(bytes, at)
-      position += bytes?.length ?? 0
-      return at
-    }
-    const key = stage(record.key)
-    const value = stage(record.value)
-    const headersStart = position
-    for (const header of headers) stage(header)
+    const staged = stageRecord(this.#context.kernel, record)
+    const { key, keyLength, value, valueLength, headers, headersLength, headersCount } = staged
     return this.append(
       record.timestamp,
       key,
-      record.key?.length ?? -1,
+      keyLength,
       value,
-      record.value?.length ?? -1,
-      headersStart,
-      position - headersStart,
-      headers.length,
+      valueLength,
+      headers,
+      headersLength,
+      headersCount,
     )
   }
 
@@ -317,6 +287,11 @@ export class PartitionLog {
 
   get isSealable(): boolean {
     return this.#tails.sealable() !== undefined
+  }
+
+  /** Frees the arena without a disk. Only recovery calls it. */
+  condense(): void {
+    this.#tails.condense(CODEC_LZ4)
   }
 
   /** Writes the oldest tail to a segment and lets go of it. Only the sealer calls it, one at a time. */

@@ -134,6 +134,24 @@ export class TailList {
     return oldest?.frozen === true && oldest.holders === 0 && oldest.isDurable ? oldest : undefined
   }
 
+  /** Makes batches on the heap of all record tails: the arena is free, and nothing was written. */
+  condense(codec: number): void {
+    this.freeze()
+    const { kernel, arena } = this.#context
+    for (const [index, tail] of this.all.entries()) {
+      if (tail.kind !== 'records' || tail.sealing || tail.holders > 0 || !tail.isDurable) continue
+      const size = this.sealInto(SCRATCH, SCRATCH_BYTES, tail, codec)
+      const { baseOffset: offset, count, maxTimestamp, arrival, since } = tail
+      const bytes = Buffer.from(kernel.u8.subarray(SCRATCH, SCRATCH + size))
+      const batch = new BatchTail(bytes, { offset, count, maxTimestamp, arrival, since })
+      batch.markJournaled()
+      batch.markDurable(arrival)
+      arena.release(tail.slot, tail.slotBytes)
+      this.#context.batchTailBytes += size
+      this.all[index] = batch
+    }
+  }
+
   /** Lets go of the oldest tail, which a segment holds now. */
   shift(): void {
     const tail = this.all.shift()

@@ -5,7 +5,8 @@
 // decoded into the tail like records of MQTT, all of it or nothing: upstream, a backlog of small
 // batches would never drain, for Kafka takes one batch per partition and request.
 
-import type { HeapRecord, PartitionLog } from '../../log/partition-log.ts'
+import type { HeapRecord } from '../../log/heap-record.ts'
+import type { PartitionLog } from '../../log/partition-log.ts'
 import { iterateRecords } from '../../record/record.ts'
 import type { BatchHeader } from '../../record/record-batch.ts'
 import { type BatchVerdict, validateBatch } from '../../record/validate-batch.ts'
