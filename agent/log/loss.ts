@@ -68,6 +68,14 @@ export class Losses {
     return this.#ranges
   }
 
+  /** How many of these offsets are known to be lost; more may be. */
+  countWithin(first: number, end: number): number {
+    return this.#ranges.reduce(
+      (sum, { from, to }) => sum + Math.max(0, Math.min(to, end) - Math.max(from, first)),
+      0,
+    )
+  }
+
   /** Whether all of a range is known to be lost. */
   has({ from, to }: LostRange): boolean {
     return this.#ranges.some((known) => known.from <= from && to <= known.to)
@@ -106,11 +114,16 @@ export function noLosses(): LossTotals {
   return { rot: 0, file: 0, journal: 0, dropped: 0 }
 }
 
-/** One sentence for the log. */
-export function lossSentence(partition: string, { from, to, reason }: LostRange): string {
+/** One sentence for the log. `isGone`: no empty records stand there, the log starts behind them. */
+export function lossSentence(
+  partition: string,
+  { from, to, reason }: LostRange,
+  isGone = false,
+): string {
   const [why, advice] = SENTENCES[reason]
   const offsets = to - from === 1 ? `offset ${from} is` : `offsets ${from} to ${to - 1} are`
-  const served =
-    to - from === 1 ? 'it is served as an empty record' : 'they are served as empty records'
+  const isOne = to - from === 1
+  let served = isOne ? 'it is served as an empty record' : 'they are served as empty records'
+  if (isGone) served = `the log starts at ${to}`
   return `${partition}: ${offsets} lost (${why}); ${served}; ${advice}`
 }

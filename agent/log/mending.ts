@@ -131,7 +131,7 @@ export class Mending implements Mender {
     if (this.#partition.isDeleted || range.from >= range.to) return
     this.#losses.add(range)
     state.put(this.#lostKey, this.#losses.toBytes())
-    logger.error(lossSentence(this.#partition.name, range))
+    logger.error(lossSentence(this.#partition.name, range, true))
   }
 
   /** Recovery put hollow records into the tails. */

@@ -267,6 +267,13 @@ export class SegmentList {
   /** Puts hollow segments where a gap is; durable when it resolves. */
   async fill(gap: LostRange): Promise<void> {
     const { fs, codecs, segmentBytes } = this.#context
+    // What was cut down to nothing is in the way.
+    const empty = this.#segments.findIndex(({ baseOffset }) => baseOffset === gap.from)
+    if (empty >= 0) {
+      const [segment] = this.#segments.splice(empty, 1)
+      this.#rolled.delete(segment!)
+      await segment!.remove()
+    }
     const before = this.#segments.findLast(({ nextOffset }) => nextOffset <= gap.from)
     const behind = this.#segments.find(({ baseOffset }) => baseOffset >= gap.to)
     const arrival = (before ?? behind)?.arrival ?? this.#context.clock.now()
@@ -288,6 +295,7 @@ export class SegmentList {
       await this.#context.files.forget(path)
       const segment = await Segment.open(this.#context, this.#directory, from, to)
       segment.arrival = arrival
+      await segment.reindex()
       const index = this.#segments.findIndex(({ baseOffset }) => baseOffset >= to)
       this.#segments.splice(index < 0 ? this.#segments.length : index, 0, segment)
       this.#rolled.add(segment)

@@ -48,6 +48,20 @@ export async function planRewrite(
   return { ...builder.finish(fallbackTime), size: range.size }
 }
 
+/** All of a segment becomes hollow. */
+export function wholePlan(range: SalvageRange, reason: LossReason, timestamp: number): SegmentPlan {
+  const { offset: from, endOffset: to, size } = range
+  const parts: Part[] = from < to ? [{ kind: 'hollow', from, to, reason, timestamp }] : []
+  return { parts, damages: [], lost: [], size }
+}
+
+/** Its file is gone. */
+export function missingPlan(range: SalvageRange, timestamp: number): SegmentPlan {
+  const { offset: from, endOffset: to } = range
+  const damages = [{ position: 0, end: 0, from, to, reason: 'missing' }]
+  return { ...wholePlan(range, 'file', timestamp), damages, lost: [{ from, to, reason: 'file' }] }
+}
+
 /** What is still there of offsets that were to become hollow. */
 export async function surveyRange(
   file: Pick<OpenFile, 'read'>,

@@ -21,7 +21,14 @@ import type { Damage } from './salvage.ts'
 import { SegmentFile, type SegmentFileContext } from './segment-file.ts'
 import type { IndexCache } from './segment-index.ts'
 import { recoverSegment, type SegmentRecovery } from './segment-recovery.ts'
-import { type Part, planRewrite, type SegmentPlan, surveyRange } from './segment-rewrite.ts'
+import {
+  missingPlan,
+  type Part,
+  planRewrite,
+  type SegmentPlan,
+  surveyRange,
+  wholePlan,
+} from './segment-rewrite.ts'
 import {
   type BatchVisitor,
   firstBatch,
@@ -185,7 +192,7 @@ export class Segment {
   async positionOf(offset: number): Promise<number> {
     const located = await this.#locate(offset)
     if (located.kind === 'at') return located.position
-    throw this.#corrupt(located.position, located.reason)
+    throw this.corrupt(located.position, located.reason)
   }
 
   /**
@@ -237,7 +244,7 @@ export class Segment {
     if (entry === undefined) return this.baseOffset
     const { lastOffset, maxTimestamp } = entry
     if (lastOffset < this.#nextOffset) {
-      const batch = await this.#headerAt(await this.positionOf(lastOffset))
+      const batch = await this.headerAt(await this.positionOf(lastOffset))
       if (batch?.nextOffset === lastOffset + 1 && batch.maxTimestamp === maxTimestamp) {
         return batch.baseOffset
       }
@@ -246,26 +253,11 @@ export class Segment {
     return this.baseOffset
   }
 
-  /** From the batch that holds `offset` on, the first that has a record of a time or later. */
-  async batchAtTime(offset: number, timestamp: number): Promise<ScannedBatch | undefined> {
-    const position = await this.positionOf(offset)
-    const first = await this.#headerAt(position)
-    if (first === undefined) throw this.#corrupt(position, 'no batch')
-    let found: ScannedBatch | undefined
-    const outcome = await this.#walk(first, (batch) => {
-      if (batch.maxTimestamp < timestamp) return false
-      found = batch
-      return true
-    })
-    if ('reason' in outcome) throw this.#corrupt(outcome.position, outcome.reason)
-    return found
-  }
-
   /** The bytes of a batch that a walk found. Fault: CORRUPT_STORE when its CRC does not hold. */
   async wholeBatch({ position, size, baseOffset, nextOffset }: ScannedBatch): Promise<Buffer> {
     const bytes = await this.#file.bytesAt(position, size)
     const whole = wholeBatches(bytes, baseOffset, nextOffset, this.codecs)
-    if (whole.length !== size) throw this.#corrupt(position, whole.fault ?? 'file is shorter')
+    if (whole.length !== size) throw this.corrupt(position, whole.fault ?? 'file is shorter')
     return bytes
   }
 
@@ -329,25 +321,18 @@ export class Segment {
    * unless they leave nothing of it.
    */
   async plan(ranges: readonly LostRange[]): Promise<SegmentPlan> {
-    const { baseOffset } = this
-    const [size, nextOffset] = [this.size, this.#nextOffset]
+    const range = { size: this.size, offset: this.baseOffset, endOffset: this.#nextOffset }
     const [first] = ranges
-    if (first !== undefined && first.from <= baseOffset && nextOffset <= first.to) {
+    if (first !== undefined && first.from <= range.offset && range.endOffset <= first.to) {
       const newest = await this.maxTimestamp().catch(() => -1)
-      const timestamp = newest < 0 ? this.arrival : newest
-      const part: Part = { ...first, kind: 'hollow', from: baseOffset, to: nextOffset, timestamp }
-      return { parts: [part], damages: [], lost: [], size }
+      return wholePlan(range, first.reason, newest < 0 ? this.arrival : newest)
     }
-    const range = { size, offset: baseOffset, endOffset: nextOffset }
     const fallback = this.arrival
     try {
       return await this.#file.use((file) => planRewrite(file, range, ranges, this.codecs, fallback))
     } catch (error) {
       if (codeOf(error) !== 'ENOENT' || this.#isRemoved) throw error
-      const lost: LostRange = { from: baseOffset, to: nextOffset, reason: 'file' }
-      const part: Part = { ...lost, kind: 'hollow', timestamp: fallback }
-      const damage = { position: 0, end: 0, from: baseOffset, to: nextOffset, reason: 'missing' }
-      return { parts: [part], damages: [damage], lost: [lost], size }
+      return missingPlan(range, fallback)
     }
   }
 
@@ -367,9 +352,13 @@ export class Segment {
       assert(plan.size <= this.size, 'a segment only grows')
       const rest: Part = { kind: 'keep', from: plan.size, to: this.size }
       await this.#replace(rest.from < rest.to ? [...plan.parts, rest] : plan.parts)
-      // Hints: what goes wrong here is made good when they are used.
-      await this.#indexes.rebuild().catch(() => {})
+      await this.#rebuildIndexes()
     })
+  }
+
+  /** The file came from elsewhere: its indexes are made. */
+  reindex(): Promise<void> {
+    return this.#serially(() => this.#rebuildIndexes())
   }
 
   /** Deletes the three files; the directory is the caller's to sync. Readers see it as empty. */
@@ -404,8 +393,13 @@ export class Segment {
         () => {},
       ),
     )
-    if ('reason' in outcome) throw this.#corrupt(outcome.position, outcome.reason)
+    if ('reason' in outcome) throw this.corrupt(outcome.position, outcome.reason)
     await this.#replace([{ kind: 'keep', from: 0, to: size }])
+  }
+
+  /** Hints: what goes wrong here is made good when they are used. */
+  async #rebuildIndexes(): Promise<void> {
+    await this.#indexes.rebuild().catch(() => {})
   }
 
   async #replace(parts: readonly Part[]): Promise<void> {
@@ -422,7 +416,7 @@ export class Segment {
     if (known !== undefined) return { kind: 'at', position: known }
     const { start, isDoubtful } = await this.#floor(offset)
     let position = -1
-    const outcome = await this.#walk(start, (batch) => {
+    const outcome = await this.walk(start, (batch) => {
       position = batch.position
       return batch.nextOffset > offset
     })
@@ -446,12 +440,14 @@ export class Segment {
     return { start: { position: 0, baseOffset: this.baseOffset }, isDoubtful: false }
   }
 
-  #walk(from: BatchStart, visit: BatchVisitor): Promise<ScanOutcome> {
+  /** Goes from header to header, until the visitor says true. */
+  walk(from: BatchStart, visit: BatchVisitor): Promise<ScanOutcome> {
     const range = { from: from.position, to: this.size, offset: from.baseOffset }
     return this.#file.use((file) => scanBatches(file, range, visit))
   }
 
-  async #headerAt(position: number): Promise<ScannedBatch | undefined> {
+  /** The batch at a position, undefined when none can stand there. */
+  async headerAt(position: number): Promise<ScannedBatch | undefined> {
     const header = await this.#file.bytesAt(position, BATCH_HEADER_BYTES)
     if (header.length < BATCH_HEADER_BYTES) return undefined
     const batch = readScanned(header, 0, position)
@@ -472,10 +468,7 @@ export class Segment {
 
   get #indexes(): IndexPair {
     if (this.#indexPair === undefined) {
-      this.#indexPair = new IndexPair(this.#context, this.#file.stem, this.baseOffset, {
-        walk: (from, visit) => this.#walk(from, visit),
-        headerAt: (position) => this.#headerAt(position),
-      })
+      this.#indexPair = new IndexPair(this.#context, this.#file.stem, this.baseOffset, this)
     }
     return this.#indexPair
   }
@@ -486,7 +479,7 @@ export class Segment {
     return result
   }
 
-  #corrupt(position: number, reason: string): AgentError {
+  corrupt(position: number, reason: string): AgentError {
     return new AgentError('CORRUPT_STORE', `${this.path} at ${position}: ${reason}`, {
       details: { path: this.path, position },
     })
