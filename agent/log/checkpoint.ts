@@ -161,6 +161,10 @@ export async function writeCheckpoint(
     await file.truncate(0)
     await file.write([bytes], 0)
     await file.sync()
+  } catch (error) {
+    // An empty copy is none; half of one would be told as damage.
+    await file.truncate(0).catch(() => {})
+    throw error
   } finally {
     await file.close()
   }

@@ -1,8 +1,8 @@
 // From where on a partition's segments may be cut, when no checkpoint says so: from where on the journal
 // holds everything that they hold.
 //
-//   segments   … │ last segment: batch │ batch │ damaged        boundaries: where batches begin
-//   journal              [from ……………………………………………… to)           the run that reaches the end
+//   segments   … │ batch │ batch │ … │ last segment: batch │ damaged
+//   journal            [from …………………………………………………………… to)       the run that reaches the end
 //
 // - It is always the boundary of a batch, or the journal has all from there on.
 // - When no run reaches the end of the segments, nothing of them may be cut: it is that end. A batch
@@ -26,10 +26,15 @@ export async function recoveryOffsetOf(
 ): Promise<number> {
   const last = bases.at(-1)
   if (last === undefined) return 0
-  const path = `${directory}/${segmentName(last)}.log`
-  const { boundaries, end } = await boundariesOf(fs, path, last, codecs)
+  const pathOf = (base: number) => `${directory}/${segmentName(base)}.log`
+  const newest = await boundariesOf(fs, pathOf(last), last, codecs)
+  const { end } = newest
   const run = runs.findLast(({ from, to }) => from <= end && end <= to)
   if (run === undefined) return end
+  // No segment above is to be believed: what nobody has synced may be torn, and the journal has it.
+  const base = bases.findLast((candidate) => candidate <= run.from)
+  if (base === undefined) return bases[0]!
+  const { boundaries } = base === last ? newest : await boundariesOf(fs, pathOf(base), base, codecs)
   return boundaries.find((boundary) => boundary >= run.from) ?? run.from
 }
 
