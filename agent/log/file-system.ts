@@ -29,6 +29,12 @@ export type OpenMode = 'read' | 'write' | 'create' | 'exclusive'
 export interface OpenOptions {
   /** O_DSYNC: a write returns when its bytes, and the size they need, are on disk. */
   durable?: boolean
+  /**
+   * O_DIRECT: writes go past the page cache, so that a small one does not cost the device a whole
+   * page. Each is one buffer of kernel memory; address, length and position are multiples of 512.
+   * Where the disk or its file system will not have that, it writes as ever.
+   */
+  direct?: boolean
 }
 
 export interface OpenFile {
@@ -69,13 +75,22 @@ const OPEN_FLAGS: Record<OpenMode, number> = {
   create: constants.O_RDWR | constants.O_CREAT,
   exclusive: constants.O_RDWR | constants.O_CREAT | constants.O_EXCL,
 }
+/** Linux alone has it. */
+const O_DIRECT = constants.O_DIRECT ?? 0
 const FILE_MODE = 0o600
 const DIRECTORY_MODE = 0o700
 
 export const nodeFileSystem: FileSystem = {
   async open(path, mode, options = {}) {
     const flags = OPEN_FLAGS[mode] | (options.durable === true ? constants.O_DSYNC : 0)
-    return new NodeFile(await open(path, flags, FILE_MODE))
+    const plain = () => open(path, flags, FILE_MODE)
+    if (options.direct !== true) return new NodeFile(await plain())
+    try {
+      return new NodeFile(await open(path, flags | O_DIRECT, FILE_MODE), plain)
+    } catch (error) {
+      if (codeOf(error) !== 'EINVAL') throw error
+      return new NodeFile(await plain())
+    }
   },
 
   async list(path) {
@@ -115,10 +130,13 @@ export const nodeFileSystem: FileSystem = {
 }
 
 class NodeFile implements OpenFile {
-  readonly #handle: FileHandle
+  #handle: FileHandle
+  /** Opens the same file again for writes through the page cache. */
+  #plain: (() => Promise<FileHandle>) | undefined
 
-  constructor(handle: FileHandle) {
+  constructor(handle: FileHandle, plain?: () => Promise<FileHandle>) {
     this.#handle = handle
+    this.#plain = plain
   }
 
   async read(target: Uint8Array, position: number): Promise<number> {
@@ -136,7 +154,30 @@ class NodeFile implements OpenFile {
     return done
   }
 
-  async write(buffers: readonly Uint8Array[], position: number): Promise<void> {
+  write(buffers: readonly Uint8Array[], position: number): Promise<void> {
+    const written = this.#write(buffers, position)
+    const plain = this.#plain
+    return plain === undefined
+      ? written
+      : written.catch((error) => this.#writePlain(error, plain, buffers, position))
+  }
+
+  async #writePlain(
+    error: unknown,
+    plain: () => Promise<FileHandle>,
+    buffers: readonly Uint8Array[],
+    position: number,
+  ): Promise<void> {
+    // Sectors of 4096 bytes, for one, take no fewer.
+    if (codeOf(error) !== 'EINVAL') throw error
+    const direct = this.#handle
+    this.#handle = await plain()
+    this.#plain = undefined
+    await direct.close()
+    return this.#write(buffers, position)
+  }
+
+  async #write(buffers: readonly Uint8Array[], position: number): Promise<void> {
     let rest = buffers.filter((buffer) => buffer.length > 0)
     let at = position
     if (rest.length === 1) {

@@ -72,6 +72,24 @@ export function fileSystemConformance(
     await file.close()
   })
 
+  check(
+    'writes sectors directly, and whatever else is asked of a direct file',
+    async (fs, path) => {
+      const { u8 } = new Kernel()
+      const sector = u8.subarray(SCRATCH, SCRATCH + 512).fill(7)
+      await write(fs, path('a'), 'x'.repeat(2048))
+      const file = await fs.open(path('a'), 'write', { durable: true, direct: true })
+      await file.write([sector], 512)
+      // No disk takes three bytes alone.
+      await file.write([u8.subarray(SCRATCH + 5, SCRATCH + 8)], 5)
+      await file.write([sector], 1024)
+      assert.is(await file.size(), 2048)
+      await file.close()
+      const expected = `xxxxx${'\x07'.repeat(3)}${'x'.repeat(504)}${'\x07'.repeat(1024)}${'x'.repeat(512)}`
+      assert.is(await read(fs, path('a')), expected)
+    },
+  )
+
   check('reads short at the end of a file and nothing behind it', async (fs, path) => {
     await write(fs, path('a'), 'hello')
     const file = await fs.open(path('a'), 'read')
