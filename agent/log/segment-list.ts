@@ -443,6 +443,8 @@ export class SegmentList {
       const segment = await Segment.open(this.#context, this.#directory, baseOffset)
       await segment.remove()
     }
+    // As with a cut: they must not come back behind other records.
+    await this.#context.fs.syncDirectory(this.#directory)
   }
 }
 

@@ -52,7 +52,7 @@ export async function recoverSegment(
       await segment.keep(last)
       damages.pop()
       const { position, reason } = last
-      if (position < fileBytes) await file.truncate(position)
+      await cut(file, position, fileBytes)
       const outcome = { kind: 'torn', position, reason } as const
       const cutBytes = fileBytes - position
       return { outcome, nextOffset: last.from, size: position, cutBytes, damages }
@@ -60,19 +60,29 @@ export async function recoverSegment(
   }
   const { outcome, nextOffset } = await checkAbove(file, fileBytes, segment, from)
   const size = outcome.position
-  if (size < fileBytes) await file.truncate(size)
+  await cut(file, size, fileBytes)
   try {
     await copyRange(file, file, from.position, size)
   } catch (error) {
     // Read a moment ago, and not any more: the journal has it.
     unlessUnreadable(error)
-    await file.truncate(from.position)
+    await cut(file, from.position, size)
     await indexes.cutAt(recoveryOffset)
-    const cut = { kind: 'corrupt', position: from.position, reason: String(error) } as const
+    const outcome = { kind: 'corrupt', position: from.position, reason: String(error) } as const
     const cutBytes = fileBytes - from.position
-    return { outcome: cut, nextOffset: recoveryOffset, size: from.position, cutBytes, damages }
+    return { outcome, nextOffset: recoveryOffset, size: from.position, cutBytes, damages }
   }
   return { outcome, nextOffset, size, cutBytes: fileBytes - size, damages }
+}
+
+/**
+ * Durable: when a damaged journal has less than the segment had, other records come to stand at these
+ * offsets, and the next crash must not bring the old ones back.
+ */
+async function cut(file: OpenFile, size: number, fileBytes: number): Promise<void> {
+  if (size === fileBytes) return
+  await file.truncate(size)
+  await file.sync()
 }
 
 /** Checks every byte below the recovery offset; returns where that begins. */
