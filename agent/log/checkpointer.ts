@@ -55,6 +55,8 @@ export class Checkpointer {
   #wanted: Release | undefined
   #running: Promise<void> | undefined
   #isEnding = false
+  /** Of the trouble. */
+  #cause: unknown
   /** Why no checkpoint can be written at the moment. */
   trouble: string | undefined
 
@@ -74,7 +76,9 @@ export class Checkpointer {
         journal.roll(this.#oldestNeeded, mayAdd),
       )
       if (isRolled === true) break
-      if (isRolled === undefined && this.#isEnding) throw new AgentError('CLOSED', this.trouble!)
+      if (isRolled === undefined && this.#isEnding) {
+        throw new AgentError('CLOSED', this.trouble!, { cause: this.#cause })
+      }
       if (isRolled === undefined) continue
       if (mayAdd) throw new AgentError('STORAGE_IO', 'the journal has no file left')
       await this.#running
@@ -210,6 +214,7 @@ export class Checkpointer {
       const reason = `${what}: ${String(error)}`
       if (this.trouble === undefined) logger.error(reason)
       this.trouble = reason
+      this.#cause = error
       if (!this.#isEnding) await sleep(clock, RETRY_MS)
       return undefined
     }

@@ -2,7 +2,8 @@
 // on the file system whoever fills it. The stricter of the two wins.
 //
 // Looked at every second while something is written, and sooner near a mark: in between, appends go
-// by the last look, and a fast disk must not write more than is left.
+// by the last look, and a fast disk must not write more than is left. Who waits for room has it looked
+// at every second, too: others may have made some, or the upstream has acked.
 
 import type { Clock, Timer } from '../base/clock.ts'
 import type { FileSystem } from './file-system.ts'
@@ -27,6 +28,13 @@ export interface DiskLook {
   advice: string
 }
 
+export interface NextLook {
+  /** Bytes that may be written before it. */
+  leftBytes: number
+  /** Somebody waits for room: it is looked again although nothing is written. */
+  isAwaited: boolean
+}
+
 const LOOK_EVERY_MS = 1000
 const LOOK_AGAIN_MS = 20
 /** Faster than any disk of a gateway. */
@@ -41,8 +49,7 @@ export interface DiskBudgetOptions {
   clock: Clock
   /** Bytes of everything in the data directory; those that the reserve lacks count, too. */
   used: () => Promise<{ bytes: number; missingBytes: number }>
-  /** Says how many bytes may be written before it has to be looked again. */
-  looked: (look: DiskLook) => Promise<number>
+  looked: (look: DiskLook) => Promise<NextLook>
   /** The disk cannot be looked at. */
   failed: (error: unknown) => void
 }
@@ -53,8 +60,7 @@ export class DiskBudget {
   #lastWritten = -1
   #isClosed = false
   #looking: Promise<void> | undefined
-  /** Bytes that may still be written, as of the last look. */
-  #left = 0
+  #next: NextLook = { leftBytes: 0, isAwaited: true }
   /** What may be used, as of the last look. */
   limitBytes = Number.POSITIVE_INFINITY
 
@@ -68,16 +74,18 @@ export class DiskBudget {
     const { clock } = this.#options
     const again = () => {
       if (this.#isClosed) return
-      const isNear = this.#left > 0
-      const soon = Math.max(LOOK_AGAIN_MS, Math.floor(this.#left / BYTES_PER_MS))
-      this.#timer = clock.after(isNear ? Math.min(LOOK_EVERY_MS, soon) : LOOK_EVERY_MS, () => {
-        const count = written()
-        // A full disk is looked at even when nothing is written: somebody may have made room.
-        const look =
-          count !== this.#lastWritten || this.#left <= 0 ? this.look() : Promise.resolve()
-        this.#lastWritten = count
-        look.then(again)
-      })
+      const { leftBytes, isAwaited } = this.#next
+      const soon = Math.max(LOOK_AGAIN_MS, Math.floor(leftBytes / BYTES_PER_MS))
+      this.#timer = clock.after(
+        leftBytes > 0 ? Math.min(LOOK_EVERY_MS, soon) : LOOK_EVERY_MS,
+        () => {
+          const count = written()
+          const isNew = count !== this.#lastWritten
+          const look = isNew || isAwaited ? this.look() : Promise.resolve()
+          this.#lastWritten = count
+          look.then(again)
+        },
+      )
     }
     again()
   }
@@ -117,9 +125,9 @@ export class DiskBudget {
               reason: `${free} bytes free, storage.keepFree is ${limits.keepFreeBytes}`,
               advice: `make room on its disk, ${ADVICE}`,
             }
-      this.#left = await looked({ ...look, ...words })
+      this.#next = await looked({ ...look, ...words })
     } catch (error) {
-      this.#left = 0
+      this.#next = { leftBytes: 0, isAwaited: true }
       failed(error)
     }
   }

@@ -32,7 +32,8 @@ export interface DiskUseOptions {
 
 export function diskBytesOf({ segments, tailBytes }: PartitionLog): number {
   const { bytes, count } = segments
-  const overhead = count * SEGMENT_OVERHEAD_BYTES + PARTITION_OVERHEAD_BYTES
+  // A segment that was only just begun has no pages yet.
+  const overhead = Math.min(count * SEGMENT_OVERHEAD_BYTES, bytes) + PARTITION_OVERHEAD_BYTES
   return Math.ceil(bytes * (1 + INDEX_BYTES_PER_BYTE)) + overhead + tailBytes
 }
 

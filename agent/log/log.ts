@@ -25,7 +25,7 @@ import type { PartitionContext } from './partition-log.ts'
 import { MetadataFiles } from './partition-metadata.ts'
 import { Quarantine } from './quarantine.ts'
 import { type Recovered, recover } from './recovery.ts'
-import { Reserve } from './reserve.ts'
+import { isNoSpace, Reserve } from './reserve.ts'
 import { Retainer } from './retainer.ts'
 import { Room } from './room.ts'
 import { Sealer } from './sealer.ts'
@@ -476,8 +476,14 @@ export class Log {
     await attempt(() => this.#files.close())
     await attempt(() => this.#journal?.close())
     await attempt(() => this.#lock?.release())
-    // What was acked is in the journal whatever failed here.
-    if (failures.length > 0) throw failures[0]
+    // What was acked is in the journal whatever failed here; where there was no room for more, that is
+    // how it is meant.
+    const faults = failures.filter((failure) => !isNoSpace(failure))
+    if (faults.length > 0) throw faults[0]
+    if (failures.length > 0) {
+      const { logger } = this.#options
+      logger.warn('stopped on a full disk: what segments had no room for stays in the journal')
+    }
   }
 
   async #checkpointFinally(): Promise<void> {

@@ -21,8 +21,9 @@ import type { StateStore } from './state-store.ts'
 import type { TopicSet } from './topic-set.ts'
 
 const RETENTION_EVERY_MS = 30_000
-/** A segment that is written to is not worth ending below this. */
+/** A segment that is written to is not worth ending below this, or a part of what a segment may be. */
 const ACTIVE_BYTES_MIN = 64 * 1024
+const ACTIVE_SHARE_MIN = 0.25
 /** What a hollow record takes, and what a segment of them takes besides. */
 const HOLLOW_RECORD_BYTES = 1.5
 const HOLLOW_SEGMENT_BYTES = 4096
@@ -34,6 +35,8 @@ export interface RetainerOptions {
   time: LogTime
   logger: Logger
   healWindowMs: number
+  /** What a segment may be at present. */
+  segmentBytes: () => number
 }
 
 export class Retainer {
@@ -75,14 +78,15 @@ export class Retainer {
   /** Makes room; true when anything went. */
   relieve(shortage: Shortage, shareBytes: number): Promise<boolean> {
     return this.#serially(async () => {
-      const reclaimed = await this.#reclaim(shortage.reclaimBytes)
-      if (reclaimed >= shortage.reclaimBytes) return reclaimed > 0
-      const { dropAboveBytes, dropAnyBytes } = shortage
+      const { reclaimBytes, dropAboveBytes, dropAnyBytes } = shortage
+      const reclaimed = await this.#reclaim(reclaimBytes)
+      if (reclaimed >= reclaimBytes) return true
+      const ended = await this.#endActive()
       const above = await this.#drop(dropAboveBytes - reclaimed, (partition) => {
         return diskBytesOf(partition) > shareBytes
       })
       const any = await this.#drop(dropAnyBytes - reclaimed - above, () => true)
-      return reclaimed + above + any > 0
+      return ended || reclaimed + above + any > 0
     })
   }
 
@@ -126,12 +130,41 @@ export class Retainer {
     for (const partition of this.#options.topics.partitions()) {
       const { replicatedOffset, topic } = partition
       if (!topic.replicated) continue
-      const segments = worthwhile(partition).filter(
+      const segments = this.#ended(partition, true).filter(
         ({ nextOffset }) => nextOffset <= replicatedOffset,
       )
       prefixes.push({ partition, segments })
     }
     return this.#raise(oldestFirst(prefixes, bytes))
+  }
+
+  /**
+   * Ends segments that are written to and partly upstream already, so that they can go as soon as all
+   * of them is. True when there were any.
+   */
+  async #endActive(): Promise<boolean> {
+    let hasEnded = false
+    for (const partition of this.#options.topics.partitions()) {
+      const active = partition.segments.facts().at(-1)
+      if (active === undefined || !partition.topic.replicated || partition.isDeleted) continue
+      if (active.baseOffset >= partition.replicatedOffset) continue
+      if (!this.#isWorthEnding(active)) continue
+      await partition.segments.roll()
+      hasEnded = true
+    }
+    return hasEnded
+  }
+
+  /** The segments of a partition, the one that is written to only where ending it gives something. */
+  #ended({ segments }: PartitionLog, withActive: boolean): SegmentFacts[] {
+    const facts = segments.facts()
+    const active = facts.at(-1)
+    if (withActive && active !== undefined && this.#isWorthEnding(active)) return facts
+    return facts.slice(0, -1)
+  }
+
+  #isWorthEnding({ bytes }: SegmentFacts): boolean {
+    return bytes >= Math.min(ACTIVE_BYTES_MIN, this.#options.segmentBytes() * ACTIVE_SHARE_MIN)
   }
 
   /** Gives up the oldest of what may be dropped; returns the bytes, about. */
@@ -147,7 +180,7 @@ export class Retainer {
     for (const withActive of [false, true]) {
       const prefixes = concerned.map((partition) => ({
         partition,
-        segments: droppable(partition, withActive),
+        segments: droppable(partition, this.#ended(partition, withActive)),
       }))
       const ends = oldestFirst(prefixes, bytes)
       if (ends.size === 0) continue
@@ -227,30 +260,24 @@ export class Retainer {
   }
 }
 
-/** The segments of a partition, the one that is written to only when ending it gives something. */
-function worthwhile({ segments }: PartitionLog): SegmentFacts[] {
-  const facts = segments.facts()
-  const active = facts.at(-1)
-  return active !== undefined && active.bytes < ACTIVE_BYTES_MIN ? facts.slice(0, -1) : facts
-}
-
 /** What is below is or may be upstream. */
 function floorOf({ pinnedOffset, replicatedOffset }: PartitionLog): number {
   return Math.max(pinnedOffset, replicatedOffset)
 }
 
 /** What may be dropped of a partition, and gives room when it is. */
-function droppable(partition: PartitionLog, withActive: boolean): SegmentFacts[] {
-  const facts = withActive ? worthwhile(partition) : partition.segments.facts().slice(0, -1)
-  if (!partition.topic.replicated) return facts
+function droppable(partition: PartitionLog, facts: readonly SegmentFacts[]): SegmentFacts[] {
+  if (!partition.topic.replicated) return [...facts]
   const floor = floorOf(partition)
   return facts.flatMap((fact) => {
     if (fact.nextOffset <= floor) return []
-    const records = fact.nextOffset - fact.baseOffset
-    const part = (fact.nextOffset - Math.max(floor, fact.baseOffset)) / records
-    const bytes = fact.bytes * part - records * part * HOLLOW_RECORD_BYTES - HOLLOW_SEGMENT_BYTES
+    const from = Math.max(floor, fact.baseOffset)
+    const records = fact.nextOffset - from
+    const part = records / (fact.nextOffset - fact.baseOffset)
+    const bytes = fact.bytes * part - records * HOLLOW_RECORD_BYTES - HOLLOW_SEGMENT_BYTES
     // One that is hollow already stays as it is.
-    return bytes > fact.bytes / 4 ? [{ ...fact, bytes }] : []
+    const isHollow = partition.losses.countWithin(from, fact.nextOffset) > records / 2
+    return !isHollow && bytes > fact.bytes / 4 ? [{ ...fact, bytes }] : []
   })
 }
 

@@ -8,7 +8,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/telemetry.ts'
 import type { Arena } from './arena.ts'
 import type { Committer } from './committer.ts'
-import { DiskBudget, type DiskLimits, type DiskLook } from './disk-budget.ts'
+import { DiskBudget, type DiskLimits, type DiskLook, type NextLook } from './disk-budget.ts'
 import {
   type DiskFigures,
   type DiskLevel,
@@ -188,7 +188,7 @@ export class Room {
 
   // ---- the disk
 
-  async #looked({ used, limit, free, reason, advice }: DiskLook): Promise<number> {
+  async #looked({ used, limit, free, reason, advice }: DiskLook): Promise<NextLook> {
     const figures: DiskFigures = { used, limit, fixed: this.use.fixedBytes }
     const space = spaceOf(figures)
     this.#options.sized(space)
@@ -207,7 +207,8 @@ export class Room {
     this.#relieve(shortageOf(figures), share)
     const { reserve, logger } = this.#options
     await reserve.refill(free).catch((error) => logger.warn(`no reserve: ${String(error)}`))
-    return untilNext(figures)
+    const isAwaited = this.isBlocked || this.fullCount > 0
+    return { leftBytes: this.#level === 'all' ? 0 : untilNext(figures), isAwaited }
   }
 
   /** Says of each partition whether it is full. */

@@ -78,16 +78,17 @@ export class Sealer {
       const partition = this.#queue.values().next().value
       assert(partition !== undefined, 'the queue has a first element')
       this.#queue.delete(partition)
-      const trouble = await this.#sealAll(partition)
-      if (trouble === undefined) {
+      const failure = await this.#sealAll(partition)
+      if (failure === undefined) {
         this.#troubles.delete(partition)
         failed = 0
         continue
       }
+      const { message } = failure
       if (this.#troubles.size === 0)
-        this.#logger.error(`${trouble}; its records stay in the journal`)
-      this.#troubles.set(partition, trouble)
-      if (this.#isEnding) partition.fail(new AgentError('STORAGE_IO', trouble))
+        this.#logger.error(`${message}; its records stay in the journal`)
+      this.#troubles.set(partition, message)
+      if (this.#isEnding) partition.fail(failure)
       if (this.#isEnding || this.#closed) continue
       // The others go first: one bad place on the disk is nothing to them.
       this.#queue.add(partition)
@@ -100,7 +101,7 @@ export class Sealer {
   }
 
   /** Why not all could be sealed. */
-  async #sealAll(partition: PartitionLog): Promise<string | undefined> {
+  async #sealAll(partition: PartitionLog): Promise<AgentError | undefined> {
     const codec = partition.topic.settings.compression === 'none' ? CODEC_NONE : CODEC_LZ4
     while (partition.isSealable && !this.#closed) {
       try {
@@ -109,7 +110,8 @@ export class Sealer {
       } catch (error) {
         // Faults of the disk have a code; anything else is a bug.
         if (codeOf(error) === '') throw error
-        return `segment of ${partition.name} cannot be written: ${String(error)}`
+        const message = `segment of ${partition.name} cannot be written: ${String(error)}`
+        return new AgentError('STORAGE_IO', message, { cause: error })
       }
     }
     return undefined

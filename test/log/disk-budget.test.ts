@@ -33,7 +33,8 @@ async function open(
     used: async () => ({ bytes: disk.used, missingBytes: disk.missing }),
     looked: async (look) => {
       found.push(look)
-      return Math.max(0, look.limit - look.used)
+      const leftBytes = Math.max(0, look.limit - look.used)
+      return { leftBytes, isAwaited: leftBytes === 0 }
     },
     failed: (error) => failures.push(error),
   })

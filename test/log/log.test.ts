@@ -173,7 +173,8 @@ test('close ends on a full disk, and nothing acked is lost', async () => {
   )
   assert.is(append(partition!), -1)
   await settle(clock)
-  assert.is(outcome, 'failed')
+  // What no segment took is in the journal: that is what it is for.
+  assert.is(outcome, 'closed')
   delete fs.faults.capacityBytes
   assert.is((await open(fs)).topic('t')!.partitions[0]!.highWatermark, 1)
 })
