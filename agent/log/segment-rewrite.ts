@@ -44,7 +44,12 @@ export async function planRewrite(
   fallbackTime: number,
 ): Promise<SegmentPlan> {
   const builder = new PlanBuilder(ranges)
-  await salvage(file, range, codecs, builder)
+  const { size, endOffset: end } = range
+  const position = await salvage(file, range, codecs, builder)
+  // Left of a write that failed, with the next segment begun instead.
+  if (position < size) {
+    builder.damaged({ position, end: size, from: end, to: end, reason: 'behind the end' })
+  }
   return { ...builder.finish(fallbackTime), size: range.size }
 }
 

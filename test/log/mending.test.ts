@@ -143,6 +143,20 @@ test('a segment file that goes while the agent runs is hollow', async () => {
   await log.close()
 })
 
+test('what a failed write left behind the end of a segment costs nothing', async () => {
+  const { fs, original, bases } = await stoppedStore()
+  const path = segmentPath(bases[1]!)
+  const size = fs.contents(path).length
+  const file = await fs.open(path, 'write')
+  await file.write([Buffer.alloc(600, 7)], size)
+  await file.sync()
+  await file.close()
+  fs.spoil(path, size + 599)
+  const { totals, later } = await settled(fs, original)
+  assert.equal(totals, noLosses())
+  assert.is(later.contents(path).length, size)
+})
+
 test('what retention took is not missed', async () => {
   const { fs, original, bases } = await stoppedStore()
   const { log, partition } = await opened(fs)
