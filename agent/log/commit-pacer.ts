@@ -78,7 +78,7 @@ export class CommitPacer {
     this.#open = 0
   }
 
-  /** Returns how long the commit took, milliseconds. */
+  /** The commit that began is on the disk. Returns how long that took, milliseconds. */
   end(): number {
     this.#ended = this.#clock.monotonic()
     const took = this.#ended - this.#began

@@ -186,7 +186,6 @@ export class Committer {
       if (!journal.hasRoomFor(this.#pendingBytes())) await this.#options.roll()
       this.#pacer.begin()
       await this.#commit(journal)
-      this.#options.duration.observe(this.#pacer.end() / 1000)
     }
     this.#running = false
   }
@@ -219,6 +218,7 @@ export class Committer {
     const { generation } = journal
     const frames = this.#encode(state, partitions)
     await this.#write(journal, frames, time)
+    this.#options.duration.observe(this.#pacer.end() / 1000)
     this.#announce(number, partitions, time)
     if (journal.generation !== generation) this.#options.abandoned()
   }
