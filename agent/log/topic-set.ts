@@ -175,7 +175,8 @@ export class TopicSet {
       // The replicator knows more when it is there; until then nothing that was sent may go.
       const sent = this.#state.get(`repl/sent/${partition.logId}`)?.toString()
       const unknown = cursor === undefined ? 0 : partition.highWatermark
-      partition.pinnedOffset = sent === undefined ? unknown : Number(sent)
+      const lease = sent === undefined ? unknown : Number(sent)
+      partition.pinnedOffset = Math.min(lease, partition.highWatermark)
     }
   }
 

@@ -64,10 +64,10 @@ export class Outgoing {
     return batch
   }
 
-  /** Reads ahead; false when there is nothing sealed to read. */
-  async fill(): Promise<boolean> {
+  /** Reads ahead; the bytes read, 0 when there is nothing sealed to read. */
+  async fill(): Promise<number> {
     const read = await this.#log.readSealed(this.#readOffset, READ_BYTES)
-    if (read.kind === 'empty') return false
+    if (read.kind === 'empty') return 0
     if (read.kind === 'outOfRange') {
       const { logStartOffset, highWatermark } = read
       throw new AgentError(
@@ -80,7 +80,7 @@ export class Outgoing {
       this.#add(read.bytes.subarray(at, at + size))
       at += size
     }
-    return true
+    return read.bytes.length
   }
 
   #add(stored: Buffer): void {

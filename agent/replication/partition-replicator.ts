@@ -443,10 +443,10 @@ export class PartitionReplicator {
   async #fillOnce(outgoing: Outgoing): Promise<boolean> {
     if (outgoing.isFull) return false
     this.#pin.reading()
-    const isFilled = await outgoing.fill()
+    const bytes = await outgoing.fill()
     if (outgoing !== this.#outgoing) return true
-    this.#pin.read(outgoing.readOffset)
-    if (isFilled) {
+    this.#pin.read(outgoing.readOffset, bytes)
+    if (bytes > 0) {
       this.#options.ready()
       return true
     }

@@ -80,7 +80,7 @@ test('while batches flow a lease is renewed before it is needed', async () => {
   const waits: number[] = []
   for (let end = 1000; end <= 500_000; end += 1000) {
     pin.reading()
-    pin.read(end)
+    pin.read(end, 100_000)
     if (!pin.covers(end)) waits.push(end)
     pin.sent(end)
     // A commit that takes as long as twenty batches.
@@ -101,7 +101,7 @@ test('what is being read is pinned whole, then what was read, and after a loss w
   assert.is(partition.pinnedOffset, 100)
   pin.reading()
   assert.is(partition.pinnedOffset, Number.POSITIVE_INFINITY)
-  pin.read(180)
+  pin.read(180, 8000)
   assert.is(partition.pinnedOffset, 180)
   pin.sent(140)
   assert.is(partition.pinnedOffset, 180)
@@ -113,23 +113,79 @@ test('what is being read is pinned whole, then what was read, and after a loss w
   assert.is(partition.pinnedOffset, 120)
 })
 
-test('after a restart the lease is pinned until a handshake has found the end', async () => {
+test('after a restart what was there is pinned as far as the lease, until a handshake', async () => {
   const store = new FakeStore()
+  const { partition } = store
   const first = store.pin(false)
   first.found(0)
-  first.covers(3)
+  first.read(3, 6_000_000)
   await store.commit()
-  first.read(3)
   first.sent(3)
   store.crash()
-  const { partition } = store
+  partition.highWatermark = 60
   const second = store.pin(true)
-  assert.is(partition.pinnedOffset, 50_003)
-  second.lost()
-  assert.is(partition.pinnedOffset, 50_003)
+  // What comes now was not there to be sent.
+  assert.is(partition.pinnedOffset, 60)
+  store.crash()
+  partition.highWatermark = 1000
+  store.pin(true)
+  assert.is(partition.pinnedOffset, 103)
   second.found(3)
   assert.is(partition.pinnedOffset, 3)
-  assert.is(second.covers(50_003), true)
+  assert.is(second.covers(103), true)
+  assert.is(second.covers(104), false)
+})
+
+test('a lease reaches as far as some megabytes do, whatever the records are like', () => {
+  for (const [records, bytes, reach] of [
+    [1000, 100_000, 50_000],
+    [100, 1_677_722, 1000],
+    [2, 200_000, 168],
+    [2, 2_000_000, 100],
+    [65_536, 92_000, 50_000],
+  ] as const) {
+    const store = new FakeStore()
+    const pin = store.pin(false)
+    pin.found(0)
+    pin.read(records, bytes)
+    assert.is(Number(store.live.get(KEY)) - records, reach)
+  }
+})
+
+test('a lost connection takes the lease back to what was sent, without a commit of its own', async () => {
+  const store = new FakeStore()
+  const { partition } = store
+  const pin = store.pin(false)
+  pin.found(0)
+  pin.read(500, 50_000)
+  await store.commit()
+  const { commits } = store
+  pin.sent(200)
+  pin.lost()
+  assert.is(store.live.get(KEY), '200')
+  assert.is(store.commits, commits)
+  // Beyond it nothing goes before there is a new one.
+  pin.found(150)
+  assert.is(pin.covers(201), false)
+  await store.commit()
+  assert.is(pin.covers(201), true)
+  pin.lost()
+  await store.commit()
+  store.crash()
+  partition.highWatermark = 1_000_000
+  store.pin(true)
+  assert.is(partition.pinnedOffset, 150)
+})
+
+test('a lease that is taken back while it becomes durable covers nothing', async () => {
+  const store = new FakeStore()
+  const pin = store.pin(false)
+  pin.found(0)
+  pin.read(500, 50_000)
+  pin.lost()
+  assert.is(store.live.get(KEY), '0')
+  await store.commit()
+  assert.is(pin.covers(1), false)
 })
 
 test('a topic that blocks has no lease, and all that it had at a restart is pinned', () => {
@@ -137,7 +193,7 @@ test('a topic that blocks has no lease, and all that it had at a restart is pinn
   store.partition.topic.settings.whenFull = 'block'
   const pin = store.pin(false)
   pin.found(0)
-  pin.read(100_000)
+  pin.read(100_000, 9_000_000)
   assert.is(pin.covers(100_000), true)
   assert.equal([...store.live], [])
   store.partition.highWatermark = 120_000
