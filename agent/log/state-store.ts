@@ -5,7 +5,7 @@
 // entries overwrite it: last write wins, so replaying is idempotent.
 //
 // Keys are '/'-separated printable ASCII; FORMAT.md says what stands under each. They are
-// owned by prefix: store/ topic/ start/ deleted/ hollow/ lost/ repl/ qos2/ session/ pid/
+// owned by prefix: store/ topic/ start/ deleted/ acked/ hollow/ lost/ repl/ qos2/ session/ pid/
 
 import { assert } from '../base/assert.ts'
 
