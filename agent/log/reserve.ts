@@ -209,3 +209,8 @@ class GuardedFile implements OpenFile {
     return this.#file.close()
   }
 }
+
+/** The same for somebody who keeps no reserve and may use what an agent has left. */
+export function withReserveOf(directory: string, fs: FileSystem, clock: Clock): FileSystem {
+  return new Reserve({ fs, directory, bytes: 0, clock, spent: () => {} })
+}

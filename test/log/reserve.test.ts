@@ -1,7 +1,8 @@
 // A disk without a byte left, and what the reserve makes possible on it.
 
 import * as assert from 'uvu/assert'
-import { isNoSpace, Reserve } from '../../agent/log/reserve.ts'
+import { isNoSpace, Reserve, withReserveOf } from '../../agent/log/reserve.ts'
+import { lockStore } from '../../agent/log/store-lock.ts'
 import { SimClock } from '../sim/sim-clock.ts'
 import { SimFileSystem } from '../support/sim-file-system.ts'
 import { suite } from '../support/suite.ts'
@@ -131,6 +132,16 @@ test('it knows no space behind other words', () => {
   assert.ok(isNoSpace(new Error('segment', { cause: new Error('batch', { cause: full }) })))
   assert.not(isNoSpace(new Error('segment', { cause: new Error('batch') })))
   assert.not(isNoSpace(undefined))
+})
+
+test('a verification that keeps no reserve takes its lock from the one an agent has left', async () => {
+  const { disk, clock, refill, occupy } = await open()
+  await refill()
+  await occupy()
+  assert.is(await codeOf(lockStore(disk, '/store')), 'ENOSPC')
+  const lock = await lockStore(withReserveOf('/store', disk, clock), '/store')
+  assert.ok(disk.contents('/store/lock').length > 0)
+  await lock.release()
 })
 
 test.run()
