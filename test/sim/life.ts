@@ -53,6 +53,7 @@ export class Life {
   #crashed: SimFileSystem | undefined
   /** The next crash ends the process only, not the power. */
   #isKill = false
+  #wasKill = false
 
   constructor(seed: number, options: LifeOptions = {}) {
     this.#options = options
@@ -65,6 +66,7 @@ export class Life {
         if (--this.#crashIn > 0) return
         this.#crashIn = Number.POSITIVE_INFINITY
         this.#crashed = this.#isKill ? this.fs.kill() : this.fs.crash()
+        this.#wasKill = this.#isKill
         this.count(this.#isKill ? 'kills' : 'powerCuts')
       },
       onFault: (code, operation) => {
@@ -204,10 +206,12 @@ export class Life {
     const { log } = this
     const hasFailed = log.health().reasons.some((reason) => reason.includes('acked until'))
     const commit = this.model.beginCommit()
+    const number = log.openCommit
     const closed = log.close()
     if (this.random.chance(0.3)) this.#putWhileClosing(log)
     const isClean = await this.progress(closed).then(
-      () => !hasFailed,
+      // On a full disk it stops without its last commit, whose records nobody was told of.
+      () => !hasFailed && log.durableCommit >= number,
       (error) => {
         if (!isOfDisk(error) && !(error instanceof AgentError)) throw error
         return false
@@ -265,7 +269,7 @@ export class Life {
     // What a crash left lying about is in nobody's way, nor is an index that could not be written;
     // no CRC covers the leader epoch, and nobody needs it.
     const isLeft = ({ path, what }: { path: string; what: string }) =>
-      /^(belongs to|a write that was not|leader epoch)/.test(what) ||
+      /^(belongs to|a write that|leader epoch|header does not hold; nothing)/.test(what) ||
       (path.endsWith('index') && (this.#faults > 0 || this.isDamaged))
     const bad = findings.find((finding) => !isLeft(finding) && (finding.fatal || isClean))
     if (bad !== undefined) throw new Error(`verify: ${bad.path} at ${bad.position}: ${bad.what}`)
@@ -293,7 +297,7 @@ export class Life {
       this.fs = this.#crashed!
       this.#crashed = undefined
       if (!this.isDamaged) await this.verify(this.fs.clone(this.random.below(2 ** 32)), false)
-      else if (this.random.chance(0.3)) damage(this)
+      else if (this.random.chance(0.3)) damage(this, this.#wasKill ? undefined : 'journal-')
       if (this.random.chance(0.2)) this.crashSoon(60)
       try {
         await this.start()

@@ -1,0 +1,137 @@
+// Damage to a stopped store: bits that flip, sectors that cannot be read, files that are shorter or
+// gone. The model learns what it may cost: the batches and frames that were hit, and nothing else.
+
+import { decodeEntries, type JournalEntry } from '../../agent/log/journal-entry.ts'
+import {
+  type JournalFrame,
+  type JournalHeader,
+  readFrames,
+} from '../../agent/log/journal-reader.ts'
+import { Kernel } from '../../wasm/kernel.ts'
+import type { Life } from './life.ts'
+import type { ModelPartition } from './log-model.ts'
+
+/** Bytes of a file that are not what they were. */
+interface Hit {
+  from: number
+  to: number
+}
+
+const SECTOR = 512
+const kernel = new Kernel()
+
+/**
+ * Does one thing to one file, but none whose name begins with `spared`: what the power takes from a
+ * segment only the journal has, so a journal is not hit together with a power cut.
+ */
+export function damage(life: Life, spared = 'lock'): void {
+  const { fs, random } = life
+  const isSpared = (path: string) => path.includes(`/${spared}`) || path.endsWith('/lock')
+  const paths = fs.paths().filter((path) => fs.contents(path).length > 0 && !isSpared(path))
+  const path = paths[random.below(paths.length)]
+  if (path === undefined) return
+  const bytes = fs.contents(path)
+  const hit = strike(life, path, bytes)
+  const name = path.slice(path.lastIndexOf('/') + 1)
+  if (name.endsWith('.log')) hitSegment(life, path, bytes, hit)
+  else if (name.startsWith('journal-')) hitJournal(life, bytes, hit)
+  else if (name.startsWith('checkpoint-')) life.model.doubtState()
+}
+
+function strike(life: Life, path: string, bytes: Buffer): Hit {
+  const { fs, random } = life
+  const at = random.below(bytes.length)
+  switch (random.below(4)) {
+    case 0:
+      life.count('files lost')
+      fs.lose(path)
+      return { from: 0, to: bytes.length }
+    case 1:
+      life.count('files shortened')
+      fs.shorten(path, at)
+      return { from: at, to: bytes.length }
+    case 2: {
+      const from = Math.floor(at / SECTOR) * SECTOR
+      const to = from + SECTOR
+      // What is written to a bad sector later would be as lost.
+      if (to > bytes.length) return { from: 0, to: 0 }
+      life.count('sectors spoiled')
+      fs.spoil(path, at)
+      return { from, to }
+    }
+    default:
+      life.count('bits flipped')
+      fs.rot(path, at, 1 << random.below(8))
+      return { from: at, to: at + 1 }
+  }
+}
+
+function hitSegment(life: Life, path: string, bytes: Buffer, hit: Hit): void {
+  const directory = path.split('/').at(-2)!
+  for (const [key, model] of life.model.partitions) {
+    // Of several topics that had this name one at most is still there.
+    if (!key.endsWith(`/${directory}`)) continue
+    for (let at = 0; at + 61 <= bytes.length; ) {
+      const size = bytes.readInt32BE(at + 8) + 12
+      const base = Number(bytes.readBigInt64BE(at))
+      const end = base + bytes.readInt32BE(at + 23) + 1
+      if (size < 61 || end <= base) break
+      if (at < hit.to && at + size > hit.from) lose(model, base, end)
+      at += size
+    }
+  }
+}
+
+/** With nothing acked behind it, nobody can know that it was there. */
+function lose(model: ModelPartition, from: number, to: number): void {
+  model.isCountDoubtful ||= model.mayBeLost.touches(from, to) || model.lost.touches(from, to)
+  model.mayBeLost.add(from, to)
+  const range = model.mayBeLost.holding(model.durable - 1)
+  if (range !== undefined) model.mayEnd = Math.min(model.mayEnd, range.from)
+}
+
+function hitJournal(life: Life, bytes: Buffer, hit: Hit): void {
+  const header = headerOf(bytes)
+  if (header === undefined) return
+  life.model.doubtState()
+  let isCommitHit = false
+  let commit: JournalFrame[] = []
+  for (const outcome of readFrames(kernel, bytes, header)) {
+    if (outcome.kind !== 'frame') continue
+    const { frame } = outcome
+    commit.push(frame)
+    isCommitHit ||= frame.position < hit.to && frame.position + frame.size > hit.from
+    if (frame.more) continue
+    if (isCommitHit) for (const { payload } of commit) loseEntries(life, payload)
+    commit = []
+    isCommitHit = false
+  }
+}
+
+function headerOf(bytes: Buffer): JournalHeader | undefined {
+  if (bytes.length < SECTOR || bytes.readUInt32BE(0) === 0) return undefined
+  return {
+    generation: Number(bytes.readBigUInt64BE(8)),
+    salt: bytes.readUInt32BE(16),
+    crc: bytes.readUInt32BE(20),
+  }
+}
+
+function loseEntries(life: Life, payload: Buffer): void {
+  for (const entry of decodeEntries(payload) ?? []) {
+    const range = rangeOf(entry)
+    if (range === undefined) continue
+    const model = life.logIds.get(range.logId)
+    if (model !== undefined) lose(model, range.from, range.to)
+  }
+}
+
+function rangeOf(entry: JournalEntry): { logId: number; from: number; to: number } | undefined {
+  if (entry.kind === 'records') {
+    const from = entry.tailBase + entry.firstDelta
+    return { logId: entry.logId, from, to: from + entry.count }
+  }
+  if (entry.kind !== 'batch') return undefined
+  const { logId, baseOffset } = entry
+  return { logId, from: baseOffset, to: baseOffset + entry.bytes.readInt32BE(23) + 1 }
+}
