@@ -158,8 +158,9 @@ export async function writeCheckpoint(
   const bytes = encodeCheckpoint(checkpoint, codecs)
   const file = await fs.open(path, 'create')
   try {
-    await file.truncate(0)
+    // In its place: the room it had is not given to others before.
     await file.write([bytes], 0)
+    await file.truncate(bytes.length)
     await file.sync()
   } catch (error) {
     // An empty copy is none; half of one would be told as damage.

@@ -95,7 +95,7 @@ test(
     })
     await fill(agent, client)
     const { body } = await readiness(agent)
-    assert.match(body, /^disk full: \d+ of storage\.diskBudget 67108864 bytes used\n$/)
+    assert.match(body, /^disk full: \d+ of storage\.diskBudget 67108864 bytes used; raise it, /)
     const acked = await settled(client)
     assert.ok(acked < client.sent)
     const used = (await agent.status()).disk.bytes
