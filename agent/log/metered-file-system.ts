@@ -21,7 +21,8 @@ interface Meter {
 }
 
 export class MeteredFileSystem implements FileSystem {
-  readonly #fs: FileSystem
+  /** What is counted. */
+  readonly disk: FileSystem
   readonly #meters: Record<FileKind, Meter>
   readonly list: FileSystem['list']
   readonly makeDirectory: FileSystem['makeDirectory']
@@ -32,7 +33,7 @@ export class MeteredFileSystem implements FileSystem {
   readonly freeBytes: FileSystem['freeBytes']
 
   constructor(fs: FileSystem) {
-    this.#fs = fs
+    this.disk = fs
     const meter = () => ({ writtenBytes: 0, syncs: 0 })
     this.#meters = {
       journal: meter(),
@@ -64,13 +65,13 @@ export class MeteredFileSystem implements FileSystem {
   }
 
   async open(path: string, mode: OpenMode, options?: OpenOptions): Promise<OpenFile> {
-    const file = await this.#fs.open(path, mode, options)
+    const file = await this.disk.open(path, mode, options)
     return new MeteredFile(file, this.#meters[kindOf(path)], options?.durable === true)
   }
 
   syncDirectory(path: string): Promise<void> {
     this.#meters.other.syncs++
-    return this.#fs.syncDirectory(path)
+    return this.disk.syncDirectory(path)
   }
 }
 

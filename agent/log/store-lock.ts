@@ -22,6 +22,8 @@ export interface LockOptions {
   pid?: number
   /** What tells this process from another with its pid; undefined when none has it. */
   startOf?: (pid: number) => Promise<string | undefined>
+  /** What the store is on, when `fs` only stands in front of it: this process's own locks go by it. */
+  device?: object
 }
 
 interface Holder {
@@ -33,7 +35,7 @@ const LOCK_NAME = 'lock'
 const ATTEMPTS_MAX = 10
 /** Each level is a crash while removing the lock of a crash. */
 const DEPTH_MAX = 4
-const heldHere = new WeakMap<FileSystem, Set<string>>()
+const heldHere = new WeakMap<object, Set<string>>()
 
 /** Fault: STORE_IN_USE. */
 export async function lockStore(
@@ -41,11 +43,11 @@ export async function lockStore(
   directory: string,
   options: LockOptions = {},
 ): Promise<LockHandle> {
-  const { pid = process.pid, startOf = processStart } = options
+  const { pid = process.pid, startOf = processStart, device = fs } = options
   const self: Holder = { pid, start: (await startOf(pid)) ?? '-' }
   const path = `${directory}/${LOCK_NAME}`
-  const held = heldHere.get(fs) ?? new Set<string>()
-  heldHere.set(fs, held)
+  const held = heldHere.get(device) ?? new Set<string>()
+  heldHere.set(device, held)
   const key = `${pid} ${resolve(path)}`
   if (held.has(key)) throw inUse(self)
   held.add(key)

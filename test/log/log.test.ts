@@ -138,6 +138,15 @@ test('rot in a journal while two generations are needed does not keep the log fr
   assert.is(again.topic('t')!.partitions[0]!.logEndOffset, 200)
 })
 
+test('a store is opened once, also by one process', async () => {
+  const fs = new SimFileSystem(1)
+  const log = await openSmallLog(fs)
+  const outcome = await openSmallLog(fs).catch((error) => error.message)
+  assert.is(outcome, `store in use by pid ${process.pid}`)
+  await log.close()
+  await (await openSmallLog(fs)).close()
+})
+
 test('a disk that is full when the journal needs its second file makes commits wait, not fail', async () => {
   const fs = new SimFileSystem(6)
   const clock = new SimClock(0)
