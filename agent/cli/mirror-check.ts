@@ -75,14 +75,14 @@ export function servedPartition(
   }
 }
 
-async function boundsOf(cluster: Cluster, topic: string, partition: number) {
+export async function boundsOf(cluster: Cluster, topic: string, partition: number) {
   const description = await new Admin(cluster).describeTopic(topic)
   const found = description?.partitions.find((each) => each.partitionIndex === partition)
   if (found !== undefined) return { start: found.startOffset, end: found.endOffset }
   throw new AgentError('INPUT_TOPIC', `${topic}-${partition} is not on ${cluster.name}`)
 }
 
-async function* readCluster(
+export async function* readCluster(
   { cluster, codecs, logger }: KafkaSession,
   range: { topic: string; partition: number; from: number; to: number },
   { clock }: Terminal,

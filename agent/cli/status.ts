@@ -60,7 +60,7 @@ export const command: Command = {
   },
 }
 
-async function adminAddress(file: string | undefined, terminal: Terminal): Promise<string> {
+export async function adminAddress(file: string | undefined, terminal: Terminal): Promise<string> {
   const { config } = await loadedConfig(terminal, { file, required: false })
   const [listener] = config.admin.listeners
   if (listener === undefined) {

@@ -30,7 +30,7 @@ export type Floor =
   { kind: 'start'; start: BatchStart; isDoubtful: boolean } | { kind: 'bad' }
 
 /** Kafka's index.interval.bytes. */
-const INDEX_INTERVAL_BYTES = 4096
+export const INDEX_INTERVAL_BYTES = 4096
 /** Entries that disagree with the log before the search gives up on the index. */
 const DISBELIEVED_MAX = 4
 
@@ -100,8 +100,9 @@ export class IndexPair {
 
   /** Adds the last time entry; both files are durable when it resolves. */
   async finish(): Promise<void> {
-    // After a failed sync another one proves nothing: all of it is written again.
-    if (this.#syncFailed) await this.rebuild()
+    // After a failed sync another one proves nothing: all of it is written again. What is not known
+    // may be of a file that was replaced.
+    if (this.#syncFailed || !this.isKnown) await this.rebuild()
     this.#addTime()
     this.#syncFailed = true
     await this.offsets.sync()

@@ -36,6 +36,8 @@ export interface LogOptions {
   lock?: LockOptions
   /** What the system says of its clock; undefined: nothing. */
   systemSynchronized?: () => boolean | undefined
+  /** False: nothing is deleted for its age, as when a store is only looked at or repaired. */
+  retains?: boolean
 }
 
 const LOG_DEFAULTS = {
@@ -50,6 +52,7 @@ const LOG_DEFAULTS = {
   openFilesMax: 128,
   lock: {},
   systemSynchronized: () => undefined,
+  retains: true,
   disk: { budgetBytes: undefined, budgetShare: undefined, keepFreeBytes: 0 },
 } as const
 

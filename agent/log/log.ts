@@ -247,10 +247,10 @@ export class Log {
   }
 
   async #open(gateway: string | undefined): Promise<void> {
-    const { fs, directory, clock, logger, journalBytes, randomSalt } = this.#options
+    const { fs, directory, clock, logger, lock, journalBytes, randomSalt } = this.#options
     await fs.makeDirectory(directory)
     await fs.syncDirectory(parentOf(directory))
-    this.#lock = await lockStore(fs, directory, this.#options.lock)
+    this.#lock = await lockStore(fs, directory, { device: this.meter.disk, ...lock })
     const started = clock.monotonic()
     const recovered = await recover({
       fs,
@@ -293,7 +293,7 @@ export class Log {
       this.#sealer.enqueue(partition)
     }
     await this.#room.start(() => this.meter.writtenBytes)
-    this.#retainer.start()
+    if (this.#options.retains) this.#retainer.start()
     const took = Math.round(clock.monotonic() - started)
     logger.debug('store recovered', { frames: recovered.frames, ms: took })
   }

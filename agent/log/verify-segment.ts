@@ -1,26 +1,34 @@
-// Checks one segment of a stopped store: every batch and record, and both indexes against them.
+// Checks one segment of a stopped store: every batch, every record, and both indexes against them.
 //
-// An index is never a reason to worry: the log makes it again. Damage to batches is for the caller
-// to judge, who knows whether the journal still has them.
+// - Each byte is read once, through one window. Only when something that was synced does not hold is
+//   the file looked at again, to tell exactly which offsets are lost and which are not.
+// - Damage to batches is for the caller to judge, who knows whether the journal still has them.
 
 import type { Codecs } from '../../wasm/codecs.ts'
 import { codecName, decompress } from '../record/compression.ts'
-import { BATCH, MAX_RECORDS_BYTES, readBatchHeader } from '../record/record-batch.ts'
-import type { FileSystem, OpenFile } from './file-system.ts'
+import { readRecord } from '../record/record.ts'
 import {
-  type IndexKind,
-  OFFSET_ENTRY_BYTES,
-  readIndexEntry,
-  TIME_ENTRY_BYTES,
-} from './segment-index.ts'
-import { readScanned, type ScannedBatch, scanBatches } from './segment-scan.ts'
+  BATCH,
+  BATCH_HEADER_BYTES,
+  MAX_RECORDS_BYTES,
+  readBatchHeader,
+} from '../record/record-batch.ts'
+import { isUnreadable } from './bad-sectors.ts'
+import type { FileSystem, OpenFile } from './file-system.ts'
+import { GapTracker } from './gap-tracker.ts'
+import type { LostRange } from './loss.ts'
+import { salvage } from './salvage.ts'
+import { readScanned, type ScannedBatch } from './segment-scan.ts'
+import { IndexCheck, type IndexDamage } from './verify-index.ts'
 
-interface SegmentDamage {
-  path: string
+export interface SegmentDamage {
   position: number
   what: string
-  /** First offset that is hit; undefined for an index. */
-  offset: number | undefined
+  /** Offsets that are hit, `to` behind the last; none when `from` = `to`. */
+  from: number
+  to: number
+  /** Whether the log could put something else in its place. */
+  isBytes: boolean
 }
 
 export interface SegmentCheck {
@@ -30,6 +38,9 @@ export interface SegmentCheck {
   batches: number
   records: number
   damages: SegmentDamage[]
+  indexDamages: IndexDamage[]
+  /** What hollow records stand for. */
+  losses: LostRange[]
 }
 
 export interface SegmentToCheck {
@@ -38,173 +49,188 @@ export interface SegmentToCheck {
   /** The path without `.log`. */
   stem: string
   baseOffset: number
+  /** Below it everything was synced once, and must be there. */
+  syncedOffset: number
   /** The segment is complete and synced, so its indexes must be there. */
   isFinished: boolean
 }
 
-/** So many batches are checked for their offsets and CRCs before their records are looked at. */
-const GROUP_BATCHES = 256
+const WINDOW_BYTES = 1 << 20
 
 export async function checkSegment(segment: SegmentToCheck): Promise<SegmentCheck> {
-  const path = `${segment.stem}.log`
-  const file = await segment.fs.open(path, 'read')
+  const walk = new Walk(segment)
+  const { fs, stem } = segment
+  const file = await fs.open(`${stem}.log`, 'read')
   try {
-    const check: SegmentCheck = {
-      nextOffset: segment.baseOffset,
-      bytes: await file.size(),
-      batches: 0,
-      records: 0,
-      damages: [],
-    }
-    const offsets = new IndexCheck(segment, 'offset')
-    const times = new IndexCheck(segment, 'time')
-    for (const index of [offsets, times]) check.damages.push(...(await index.load()))
-    await checkBatches(segment, file, path, check, (batch) => {
-      offsets.see(batch)
-      times.see(batch)
-    })
-    for (const index of [offsets, times]) check.damages.push(...index.rest())
-    return check
+    await walk.run(file, await file.size())
+    return walk.check
   } finally {
     await file.close()
   }
 }
 
-async function checkBatches(
-  { codecs, baseOffset }: SegmentToCheck,
-  file: OpenFile,
-  path: string,
-  check: SegmentCheck,
-  see: (batch: ScannedBatch) => void,
-): Promise<void> {
-  let [from, offset] = [0, baseOffset]
-  for (;;) {
-    const group: ScannedBatch[] = []
-    const range = { from, to: check.bytes, offset, codecs }
-    const outcome = await scanBatches(file, range, (batch) => {
-      see(batch)
-      return group.push(batch) === GROUP_BATCHES
-    })
-    for (const batch of group) {
-      const { records, what } = await checkRecords(file, batch, codecs)
-      check.batches++
-      check.records += records
-      offset = check.nextOffset = batch.nextOffset
-      if (what === undefined) continue
-      check.damages.push({ path, position: batch.position, what, offset: batch.baseOffset })
-    }
-    from = outcome.position
-    if (outcome.kind === 'end') return
-    if (outcome.kind === 'stopped') continue
-    check.damages.push({ path, position: from, what: `${outcome.kind}: ${outcome.reason}`, offset })
-    const behind = outcome.kind === 'corrupt' ? await batchBehind(file, from, offset) : undefined
-    if (behind === undefined) return
-    ;[from, offset] = [behind.position, behind.baseOffset]
-    check.nextOffset = offset
-  }
-}
-
-/** Where a walk can go on when only the records of the batch at `position` are damaged. */
-async function batchBehind(
-  file: OpenFile,
-  position: number,
-  offset: number,
-): Promise<{ position: number; baseOffset: number } | undefined> {
-  const header = Buffer.alloc(BATCH.records)
-  await file.read(header, position)
-  const batch = readScanned(header, 0, position)
-  if (typeof batch === 'string' || batch.baseOffset !== offset) return undefined
-  return { position: position + batch.size, baseOffset: batch.nextOffset }
-}
-
-async function checkRecords(
-  file: OpenFile,
-  batch: ScannedBatch,
-  codecs: Codecs,
-): Promise<{ records: number; what: string | undefined }> {
-  const bytes = Buffer.alloc(batch.size)
-  await file.read(bytes, batch.position)
-  const { count, codec, lastOffsetDelta } = readBatchHeader(bytes)
-  if (count !== lastOffsetDelta + 1) {
-    return { records: 0, what: `${count} records for ${lastOffsetDelta + 1} offsets` }
-  }
-  const inflated = decompress(codec, bytes.subarray(BATCH.records), MAX_RECORDS_BYTES, codecs)
-  if (inflated.kind !== 'bytes') {
-    return { records: 0, what: `${codecName(codec)} records: ${inflated.kind}` }
-  }
-  const { status } = codecs.scanRecords(inflated.bytes, count)
-  return {
-    records: count,
-    what: status === 0 ? undefined : `records break their format: ${status}`,
-  }
-}
-
-/** The entries of one index, ticked off as their batches come by. */
-class IndexCheck {
+class Walk {
+  readonly check: SegmentCheck
   readonly #segment: SegmentToCheck
-  readonly #kind: IndexKind
-  readonly #path: string
-  /** Last offset of the batch → the entry's other column and where the entry stands. */
-  readonly #entries = new Map<number, { value: number; position: number }>()
-  readonly #wrong: SegmentDamage[] = []
-  #maxTimestamp = -1
+  readonly #indexes: IndexCheck[]
 
-  constructor(segment: SegmentToCheck, kind: IndexKind) {
+  constructor(segment: SegmentToCheck) {
     this.#segment = segment
-    this.#kind = kind
-    this.#path = `${segment.stem}.${kind === 'offset' ? 'index' : 'timeindex'}`
+    this.#indexes = [new IndexCheck(segment, 'offset'), new IndexCheck(segment, 'time')]
+    this.check = {
+      nextOffset: segment.baseOffset,
+      bytes: 0,
+      batches: 0,
+      records: 0,
+      damages: [],
+      indexDamages: [],
+      losses: [],
+    }
   }
 
-  async load(): Promise<SegmentDamage[]> {
-    const { fs, isFinished, baseOffset } = this.#segment
-    const size = await fs.size(this.#path)
-    if (size === undefined) return isFinished ? [this.#damage(0, 'missing')] : []
-    const file = await fs.open(this.#path, 'read')
-    const bytes = Buffer.alloc(size)
-    try {
-      await file.read(bytes, 0)
-    } finally {
-      await file.close()
-    }
-    const entryBytes = this.#kind === 'offset' ? OFFSET_ENTRY_BYTES : TIME_ENTRY_BYTES
-    let before = { key: -1, value: -1 }
-    for (let position = 0; position + entryBytes <= size; position += entryBytes) {
-      const entry = readIndexEntry(this.#kind, bytes, position)
-      if (entry.key <= before.key || entry.value <= before.value) {
-        return [this.#damage(position, 'entries do not rise')]
+  async run(file: OpenFile, size: number): Promise<void> {
+    const { check } = this
+    check.bytes = size
+    for (const index of this.#indexes) await index.load()
+    for (let position = 0; ; ) {
+      const stop = await this.#walk(file, position, size)
+      if (stop === undefined) break
+      const { syncedOffset } = this.#segment
+      const from = check.nextOffset
+      if (from >= syncedOffset) {
+        check.damages.push({ ...stop, from, to: from, isBytes: true })
+        break
       }
-      before = entry
-      const [relative, value] =
-        this.#kind === 'offset' ? [entry.key, entry.value] : [entry.value, entry.key]
-      this.#entries.set(baseOffset + relative, { value, position })
+      position = await this.#salvage(file, stop.position, size)
+      check.nextOffset = syncedOffset
+      if (position >= size) break
     }
-    return size % entryBytes === 0 ? [] : [this.#damage(size, 'half an entry')]
-  }
-
-  see(batch: ScannedBatch): void {
-    this.#maxTimestamp = Math.max(this.#maxTimestamp, batch.maxTimestamp)
-    const lastOffset = batch.nextOffset - 1
-    const entry = this.#entries.get(lastOffset)
-    if (entry === undefined) return
-    this.#entries.delete(lastOffset)
-    const actual = this.#kind === 'offset' ? batch.position : this.#maxTimestamp
-    if (entry.value === actual) return
-    this.#wrong.push(this.#damage(entry.position, `says ${entry.value} instead of ${actual}`))
-  }
-
-  /** Wrong entries, and those that no batch came for. */
-  rest(): SegmentDamage[] {
-    const [stray] = this.#entries
-    if (stray !== undefined) {
-      const [offset, { position }] = stray
-      this.#wrong.push(
-        this.#damage(position, `${this.#entries.size} entries without a batch, first ${offset}`),
-      )
+    const hasDamage = check.damages.some(({ isBytes }) => isBytes)
+    for (const index of this.#indexes) {
+      const damage = hasDamage ? undefined : index.finish()
+      if (damage !== undefined) check.indexDamages.push(damage)
     }
-    return this.#wrong
   }
 
-  #damage(position: number, what: string): SegmentDamage {
-    return { path: this.#path, position, what, offset: undefined }
+  /** Batch after batch; undefined when the last one ends where the file ends. */
+  async #walk(
+    file: OpenFile,
+    from: number,
+    size: number,
+  ): Promise<{ position: number; what: string } | undefined> {
+    const window = new Window(file, size)
+    for (let position = from; position < size; ) {
+      const stop = (what: string) => ({ position, what })
+      const left = size - position
+      if (left < BATCH_HEADER_BYTES) return stop(`torn: ${left} bytes`)
+      const header = await window.at(position, BATCH_HEADER_BYTES)
+      if (header === undefined) return stop('cannot be read')
+      const batch = readScanned(header, 0, position)
+      if (typeof batch === 'string') {
+        return stop(header.every((byte) => byte === 0) ? 'torn: zeros' : `corrupt: ${batch}`)
+      }
+      if (batch.size > left) return stop(`torn: ${batch.size} bytes announced, ${left} left`)
+      const expected = this.check.nextOffset
+      if (batch.baseOffset !== expected) {
+        return stop(`corrupt: offset ${batch.baseOffset} after ${expected - 1}`)
+      }
+      const bytes = await window.at(position, batch.size)
+      if (bytes === undefined) return stop('cannot be read')
+      const stored = bytes.readUInt32BE(BATCH.crc)
+      const actual = this.#segment.codecs.crc32c(bytes.subarray(BATCH.attributes))
+      if (actual !== stored) {
+        return stop(`corrupt: CRC ${actual.toString(16)}, header says ${stored.toString(16)}`)
+      }
+      this.#batch(batch, bytes)
+      position += batch.size
+    }
+    return undefined
+  }
+
+  #batch(batch: ScannedBatch, bytes: Buffer): void {
+    const { check } = this
+    for (const index of this.#indexes) index.see(batch)
+    check.batches++
+    check.nextOffset = batch.nextOffset
+    const { position, baseOffset: from, nextOffset: to } = batch
+    const what = this.#records(batch, bytes)
+    if (what !== undefined) check.damages.push({ position, what, from, to, isBytes: false })
+    const epoch = bytes.readInt32BE(BATCH.leaderEpoch)
+    if (epoch === 0) return
+    const at = position + BATCH.leaderEpoch
+    check.damages.push({ ...epochDamage(epoch), position: at, from, to: from, isBytes: false })
+  }
+
+  /** What is wrong with the records of a batch whose CRC holds. */
+  #records(batch: ScannedBatch, bytes: Buffer): string | undefined {
+    const { codecs } = this.#segment
+    const { count, codec, lastOffsetDelta } = readBatchHeader(bytes)
+    if (count !== lastOffsetDelta + 1) return `${count} records for ${lastOffsetDelta + 1} offsets`
+    const inflated = decompress(codec, bytes.subarray(BATCH.records), MAX_RECORDS_BYTES, codecs)
+    if (inflated.kind !== 'bytes') return `${codecName(codec)} records: ${inflated.kind}`
+    const { status } = codecs.scanRecords(inflated.bytes, count)
+    if (status !== 0) return `records break their format: ${status}`
+    this.check.records += count
+    const first = readRecord(inflated.bytes, { position: 0 }, inflated.bytes.length)
+    const { baseOffset: from, nextOffset: to } = batch
+    const reason = new GapTracker().take({ ...first, offset: from })
+    if (reason !== undefined) this.check.losses.push({ from, to, reason })
+    return undefined
+  }
+
+  /** From damage on to where the synced part ends; returns that position. */
+  async #salvage(file: OpenFile, from: number, size: number): Promise<number> {
+    const { codecs, baseOffset: offset, syncedOffset: endOffset } = this.#segment
+    const found: ScannedBatch[] = []
+    const end = await salvage(file, { size, offset, endOffset }, codecs, {
+      good: (batch) => batch.position >= from && found.push(batch),
+      damaged: ({ position, reason: what, from, to }) =>
+        this.check.damages.push({ position, what: `corrupt: ${what}`, from, to, isBytes: true }),
+    })
+    for (const batch of found) {
+      const bytes = Buffer.alloc(batch.size)
+      await file.read(bytes, batch.position)
+      this.#batch(batch, bytes)
+    }
+    return end
+  }
+}
+
+function epochDamage(epoch: number): { what: string } {
+  return { what: `leader epoch ${epoch} instead of 0` }
+}
+
+/** Reads a file forward; a batch larger than the window makes it larger. */
+class Window {
+  readonly #file: OpenFile
+  readonly #size: number
+  #bytes: Buffer
+  #position = 0
+  #length = 0
+
+  constructor(file: OpenFile, size: number) {
+    this.#file = file
+    this.#size = size
+    this.#bytes = Buffer.allocUnsafe(Math.min(WINDOW_BYTES, size))
+  }
+
+  /** Good until the next call; undefined when the disk does not give them. */
+  async at(position: number, count: number): Promise<Buffer | undefined> {
+    if (position < this.#position || position + count > this.#position + this.#length) {
+      if (count > this.#bytes.length) this.#bytes = Buffer.allocUnsafe(count)
+      const wanted = this.#bytes.subarray(0, this.#size - position)
+      this.#position = position
+      this.#length = 0
+      try {
+        this.#length = await this.#file.read(wanted, position)
+      } catch (error) {
+        if (!isUnreadable(error)) throw error
+        // The bad place may lie behind what is wanted.
+        this.#length = await this.#file.read(wanted.subarray(0, count), position).catch(() => 0)
+      }
+      if (this.#length < count) return undefined
+    }
+    const at = position - this.#position
+    return this.#bytes.subarray(at, at + count)
   }
 }

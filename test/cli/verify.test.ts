@@ -4,6 +4,8 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
+import { HttpListener } from '../../agent/admin/http-listener.ts'
+import type { Status } from '../../agent/admin/status.ts'
 import { systemClock } from '../../agent/base/clock.ts'
 import { Metrics, silentLogger } from '../../agent/base/telemetry.ts'
 import { formatHostPort } from '../../agent/config/listen-address.ts'
@@ -98,8 +100,9 @@ test('the store of the configuration is the default, and JSON has the same', asy
   const environment = { TRIBUTARY_DATA_DIR: store }
   const { code, out } = await tributary(['verify', '--json'], { environment })
   assert.is(code, 0)
-  const { directory, findings, totals } = JSON.parse(out)
-  assert.equal([directory, findings, totals.records], [store, [], RECORDS])
+  const { directory, ok, findings, losses, totals } = JSON.parse(out)
+  assert.equal([directory, ok, findings, losses], [store, true, [], []])
+  assert.is(totals.records, RECORDS)
 })
 
 test('a store in use is left alone and names who holds it', async () => {
@@ -123,7 +126,43 @@ test('a flipped byte in a segment is exit 1 with its file', async () => {
   assert.is(code, 1)
   assert.match(out, segment)
   assert.match(out, new RegExp(`^LOST  ${folder}`, 'm'))
-  assert.match(out, /of lost data \(/)
+  assert.match(out, /1 finding of lost data; --repair puts empty records in their place \(/)
+  const json = JSON.parse((await tributary(['verify', copy, '--json'])).out)
+  assert.is(json.ok, false)
+  const [finding] = json.findings
+  assert.equal([finding.path, finding.fatal, finding.repairable], [segment, true, true])
+  assert.type(finding.position, 'number')
+  assert.type(finding.what, 'string')
+})
+
+test('--repair says what it did, and what is lost is told from then on', async () => {
+  const copy = join(root, 'repaired')
+  cpSync(store, copy, { recursive: true })
+  const segment = join(copy, `${TOPIC}-0`, `${'0'.repeat(20)}.log`)
+  const bytes = readFileSync(segment)
+  bytes[100]! ^= 1
+  writeFileSync(segment, bytes)
+  const { code, out, err } = await tributary(['verify', copy, '--repair'])
+  assert.equal([code, err], [0, ''])
+  const lines = out.trim().split('\n')
+  assert.match(lines[0]!, new RegExp(`^fixed ${segment} \\(corrupt: CRC .*: written again`))
+  const lost = `${TOPIC}-0: offsets 0 to 499 (rot)`
+  assert.is(lines[1], `fixed ${lost} are lost: empty records stand for them now`)
+  assert.is(lines[2], `known ${lost}, served as empty records`)
+  assert.match(lines[3]!, /: good \(.* 500 records, 500 of them empty, .* in quarantine\)$/)
+  const again = await tributary(['verify', copy, '--repair', '--json'])
+  const { ok, done, findings, losses } = JSON.parse(again.out)
+  assert.equal([ok, done, findings], [true, [], []])
+  assert.equal(losses, [{ topic: TOPIC, partition: 0, from: 0, to: 499, reason: 'rot' }])
+})
+
+test('--repair of a store in use changes nothing', async () => {
+  const copy = join(root, 'repair-in-use')
+  cpSync(store, copy, { recursive: true })
+  const log = await open(copy)
+  const { code, err } = await tributary(['verify', copy, '--repair'])
+  await log.close()
+  assert.equal([code, err], [3, `store in use by pid ${process.pid}\n`])
 })
 
 test('a folder without a store is said to be none', async () => {
@@ -182,22 +221,121 @@ test('a mirror that is ahead of the store is a difference', async () => {
   })
 })
 
-test('--live compares through both listeners', async () => {
-  const copy = join(root, 'live')
+/** A running agent as far as its listeners: Kafka, and a status of which `change` makes a lie. */
+async function withAgent(
+  name: string,
+  run: (environment: NodeJS.ProcessEnv, log: Log) => Promise<void>,
+  change: (status: Pick<Status, 'topics'>) => void = () => {},
+): Promise<void> {
+  const copy = join(root, name)
   cpSync(store, copy, { recursive: true })
   const log = await open(copy)
-  const { listener, address: local } = await listen(log)
-  await withMirror('live-mirror', { count: RECORDS }, async (address) => {
-    const environment = { TRIBUTARY_GATEWAY: 'plant-7', TRIBUTARY_KAFKA_LISTENERS: local }
-    const { code, out } = await tributary(['verify', '--live', '--against', address], {
-      environment,
-    })
-    assert.is(code, 0)
-    assert.match(out, '500 of 500 records identical in offset and content (100 %)')
-    assert.not.match(out, 'local-only')
+  const { listener, address } = await listen(log)
+  const status = () => {
+    const topics = [...log.topics()].map(({ name, replicated, partitions }) => ({
+      topic: name,
+      replicated,
+      partitions: partitions.map(({ partition, logStartOffset, highWatermark }) => ({
+        ...{ partition, logStartOffset, highWatermark, replicatedOffset: 0, bytes: 0 },
+        ...{ replication: 'idle' as const, reason: null },
+      })),
+    }))
+    change({ topics })
+    return { version: '0', topics } as unknown as Status
+  }
+  const admin = await HttpListener.listen({
+    ...{ status, metrics: new Metrics(), logger: silentLogger },
+    addresses: [{ host: '127.0.0.1', port: 0 }],
+    ready: () => ({ ok: true, reasons: [] }),
   })
-  await listener.close()
-  await log.close()
+  try {
+    const environment = {
+      TRIBUTARY_GATEWAY: 'plant-7',
+      TRIBUTARY_KAFKA_LISTENERS: address,
+      TRIBUTARY_ADMIN_LISTENERS: admin.addresses[0],
+    }
+    await run(environment, log)
+  } finally {
+    await admin.close()
+    await listener.close()
+    await log.close()
+  }
+}
+
+test('--live reads everything that the agent serves, local topics too', async () => {
+  await withAgent('live', async (environment) => {
+    const { code, out, err } = await tributary(['verify', '--live'], { environment })
+    assert.equal([code, err], [0, ''])
+    assert.match(out, /: good \(2 partitions, 500 records\)$/m)
+    const json = await tributary(['verify', '--live', '--json'], { environment })
+    const { ok, findings, losses, totals } = JSON.parse(json.out)
+    assert.equal([ok, findings, losses], [true, [], []])
+    assert.equal(totals, { partitions: 2, records: 500, hollowRecords: 0 })
+  })
+})
+
+test('--live tells hollow records apart', async () => {
+  await withAgent('live-hollow', async (environment, log) => {
+    const [partition] = log.topic(TOPIC)!.partitions
+    await partition!.hollow(0, RECORDS, 'dropped')
+    const { code, out } = await tributary(['verify', '--live'], { environment })
+    assert.is(code, 0)
+    assert.match(out, `known ${TOPIC}-0: offsets 0 to 499 (dropped), served as empty records`)
+    assert.match(out, '(2 partitions, 500 records, 500 of them empty)')
+  })
+})
+
+test('--live holds the listener against the status', async () => {
+  await withAgent(
+    'live-lie',
+    async (environment) => {
+      const { code, out } = await tributary(['verify', '--live'], { environment })
+      assert.is(code, 1)
+      assert.match(out, `LOST  ${TOPIC}-0 at byte 500: ends at 500; the status says 501`)
+      assert.match(out, 'LOST  nowhere-0: is in the status, and the listener does not serve it')
+      assert.match(out, ': 2 findings (')
+    },
+    ({ topics }) => {
+      Object.assign(topics[0]!.partitions[0]!, { highWatermark: RECORDS + 1 })
+      const nowhere = structuredClone(topics[0]!)
+      Object.assign(nowhere, { topic: 'nowhere' })
+      ;(topics as unknown[]).push(nowhere)
+    },
+  )
+})
+
+test('--live finds bytes that do not hold', async () => {
+  await withAgent('live-rot', async (environment, log) => {
+    const [partition] = log.topic(TOPIC)!.partitions
+    const read = partition!.read.bind(partition)
+    partition!.read = async (offset, maxBytes) => {
+      const outcome = await read(offset, maxBytes)
+      if (outcome.kind === 'batches') outcome.bytes[100]! ^= 1
+      return outcome
+    }
+    const { code, out } = await tributary(['verify', '--live'], { environment })
+    assert.is(code, 1)
+    assert.match(out, `LOST  ${TOPIC}-0: the batch of ${TOPIC}-0 at 0 does not match its checksum`)
+  })
+})
+
+test('--live --against compares through both listeners', async () => {
+  await withAgent('live-both', async (environment) => {
+    await withMirror('live-mirror', { count: RECORDS }, async (address) => {
+      const args = ['verify', '--live', '--against', address]
+      const { code, out } = await tributary(args, { environment })
+      assert.is(code, 0)
+      assert.match(out, '500 of 500 records identical in offset and content (100 %)')
+      assert.not.match(out, 'local-only')
+    })
+  })
+})
+
+test('--live without an agent says where it looked', async () => {
+  const environment = { TRIBUTARY_ADMIN_LISTENERS: '127.0.0.1:1' }
+  const { code, err } = await tributary(['verify', '--live'], { environment })
+  assert.is(code, 3)
+  assert.match(err, 'no agent answers on 127.0.0.1:1')
 })
 
 test('dump shows the records of a segment, and names what is no file of a store', async () => {
@@ -215,10 +353,15 @@ test('dump shows the records of a segment, and names what is no file of a store'
 })
 
 test('what does not fit together is refused', async () => {
-  const repair = await tributary(['verify', store, '--repair'])
-  assert.match(repair.err, /^--repair: not in this version/)
-  const live = await tributary(['verify', store, '--live'])
-  assert.match(live.err, /^--live asks the agent, so it takes no DIR/)
+  for (const [args, what] of [
+    [[store, '--live'], '--live asks the agent, so it takes no DIR'],
+    [['--live', '--repair'], '--repair needs a stopped agent, so --live excludes it'],
+    [[store, '-b', '127.0.0.1:9092'], '-b and --admin are for --live'],
+  ] as const) {
+    const { code, err } = await tributary(['verify', ...args])
+    assert.is(code, 2)
+    assert.ok(err.startsWith(what), err)
+  }
 })
 
 test.run()

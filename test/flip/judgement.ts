@@ -7,8 +7,9 @@
 
 import { closeSync, cpSync, openSync, readSync, rmSync, truncateSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Finding } from '../../agent/log/findings.ts'
 import type { Log } from '../../agent/log/log.ts'
-import { type Finding, verifyStore } from '../../agent/log/verify.ts'
+import { verifyStore } from '../../agent/log/verify.ts'
 import { kernel } from '../support/batches.ts'
 import { type LogLine, type MadeStore, openLog } from './made-store.ts'
 import { probe } from './probe.ts'

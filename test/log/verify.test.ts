@@ -1,6 +1,7 @@
 import * as assert from 'uvu/assert'
 import type { FileSystem } from '../../agent/log/file-system.ts'
-import { type Finding, verifyStore } from '../../agent/log/verify.ts'
+import type { Finding } from '../../agent/log/findings.ts'
+import { verifyStore } from '../../agent/log/verify.ts'
 import { checkSegment } from '../../agent/log/verify-segment.ts'
 import { BATCH, buildBatch } from '../../agent/record/record-batch.ts'
 import { codecs, kernel } from '../support/batches.ts'
@@ -85,12 +86,14 @@ test('any bit that flips in a segment is found', async () => {
   const [path] = segmentsOf(fs)
   const size = fs.contents(path!).length
   for (let position = 3; position < size; position += 97) {
-    // The leader epoch of a batch is outside its CRC, as in Kafka.
     fs.rot(path!, position, 0x10)
     const { findings } = await verify(fs)
     fs.rot(path!, position, 0x10)
-    if (findings.length === 0) assert.ok(isLeaderEpoch(fs.contents(path!), position), `${position}`)
-    else assert.ok(findings[0]!.fatal && findings[0]!.path === path, `${position}`)
+    assert.is(findings.length, 1, `${position}`)
+    assert.is(findings[0]!.path, path)
+    // Outside the checksum, as in Kafka, and of no use to anyone.
+    const isEpoch = isLeaderEpoch(fs.contents(path!), position)
+    assert.is(findings[0]!.fatal, !isEpoch, `${position}`)
   }
   assert.equal(await findingsOf(fs), [])
 })
@@ -101,6 +104,27 @@ function isLeaderEpoch(log: Buffer, position: number): boolean {
     start += 12 + log.readInt32BE(start + 8)
   return position - start >= 12 && position - start < 16
 }
+
+test('says which offsets are lost, and that those behind them are not', async () => {
+  const fs = await closedStore()
+  const [path] = segmentsOf(fs)
+  const bytes = fs.contents(path!)
+  const second = 12 + bytes.readInt32BE(8)
+  const [from, to] = [
+    offsetAt(bytes, second),
+    offsetAt(bytes, second) + bytes.readInt32BE(second + 23),
+  ]
+  // Its length too: where the next batch begins must be searched.
+  for (const at of [second + 9, second + 100]) fs.rot(path!, at)
+  const { findings, totals, ok } = await verify(fs)
+  assert.equal([findings.length, ok], [1, false])
+  const { kind, position, what, fatal, repairable } = findings[0]!
+  assert.equal([kind, position, fatal, repairable], ['segment', second, true, true])
+  assert.match(what, `(offsets ${from} to ${to})`)
+  assert.is(totals.records, 605 - (to - from + 1))
+})
+
+const offsetAt = (log: Buffer, position: number) => Number(log.readBigInt64BE(position))
 
 test('goes on behind a damaged batch', async () => {
   const fs = await closedStore()
@@ -159,6 +183,70 @@ test('finds indexes that disagree with their segment, and takes none of them ser
   }
 })
 
+test('an index has exactly the entries that the rule makes', async () => {
+  for (const [suffix, entryBytes] of [
+    ['.index', 8],
+    ['.timeindex', 12],
+  ] as const) {
+    const fs = await closedStore()
+    const path = segmentsOf(fs, suffix).find((name) => fs.contents(name).length >= entryBytes)!
+    const file = await fs.open(path, 'write')
+    const size = await file.size()
+    await file.truncate(size - entryBytes)
+    assert.match((await findingsOf(fs)).join('\n'), /index: no entry for \d+$/)
+    await file.write([Buffer.alloc(2 * entryBytes, 0x70)], size - entryBytes)
+    assert.match((await findingsOf(fs)).join('\n'), /index: says \d+, \d+ instead of \d+, \d+$/)
+    await file.close()
+  }
+})
+
+test('hollow records are a known loss and no damage', async () => {
+  const fs = await closedStore()
+  const log = await openSmallLog(fs)
+  const [partition] = log.topic('plant.sensors')!.partitions
+  const read = await partition!.read(0, 1)
+  assert.is(read.kind, 'batches')
+  const to = read.kind === 'batches' ? read.nextOffset : 0
+  await partition!.hollow(0, to, 'dropped')
+  await log.close()
+  const { ok, findings, losses, totals } = await verify(fs)
+  assert.equal([ok, findings], [true, []])
+  assert.equal(losses, [
+    { topic: 'plant.sensors', partition: 0, from: 0, to: to - 1, reason: 'dropped' },
+  ])
+  assert.equal([totals.hollowRecords, totals.records], [to, 605])
+})
+
+test('what is on its way to become hollow is no new loss', async () => {
+  const fs = await closedStore()
+  const path = segmentsOf(fs)[1]!
+  const next = Number(segmentsOf(fs)[2]!.slice(-24, -4))
+  const log = await openSmallLog(fs)
+  const lost = [{ from: Number(path.slice(-24, -4)), to: next, reason: 'file' }]
+  log.state.put('hollow/1', Buffer.from(JSON.stringify(lost)))
+  await log.durable(log.openCommit)
+  const later = fs.kill()
+  await later.remove(path)
+  await (await later.open(`${path}.rewrite`, 'create')).close()
+  const { ok, findings } = await verify(later)
+  assert.is(ok, true)
+  assert.match(
+    findings.map(textOf).join('\n'),
+    /instead of \d+: a known loss, hollow at the next start/,
+  )
+  assert.match(findings.map(textOf).join('\n'), /\.log\.rewrite: a write that was not finished/)
+})
+
+test('the quarantine and the reserve are counted, not found', async () => {
+  const fs = await closedStore()
+  await fs.makeDirectory(`${STORE}/quarantine`)
+  await (await fs.open(`${STORE}/quarantine/a.bytes`, 'create')).write([Buffer.alloc(7)], 0)
+  await (await fs.open(`${STORE}/reserve`, 'create')).write([Buffer.alloc(9)], 0)
+  const { findings, totals } = await verify(fs)
+  assert.equal(findings, [])
+  assert.equal([totals.quarantineFiles, totals.quarantineBytes], [1, 7])
+})
+
 test('finds a checkpoint that does not hold, fatal only without the other copy', async () => {
   const fs = await closedStore()
   const copies = fs.paths().filter((path) => path.includes('checkpoint-'))
@@ -185,8 +273,34 @@ test('finds rot in a journal whose frames are still needed', async () => {
   const frames = framePositions(later.contents(journal))
   later.rot(journal, frames[Math.floor(frames.length / 2)]! + 60)
   const found = (await findingsOf(later)).join('\n')
-  assert.match(found, /^fatal journal-\d: rot up to byte \d+/m)
+  assert.match(found, /^fatal journal-\d: rot: frames \d+ to \d+ do not hold/m)
   assert.match(found, /^fatal plant\.sensors-0: offsets \d+ to \d+ are nowhere/m)
+})
+
+test('every byte of the live part of a journal counts, none behind it', async () => {
+  const fs = new SimFileSystem(1)
+  const log = await openSmallLog(fs)
+  const topic = await log.createTopic('plant.sensors', { partitions: 1, replicated: true })
+  await appendRecords(log, topic.partitions[0]!, 30)
+  const later = fs.crash()
+  const journal = later.paths().find((path) => path.includes('journal-') && isUsed(later, path))!
+  const bytes = later.contents(journal)
+  const last = framePositions(bytes).at(-1)!
+  const end = last + Math.ceil((48 + bytes.readUInt32BE(last + 24)) / 512) * 512
+  const namesJournal = async (position: number) => {
+    later.rot(journal, position, 0x20)
+    const found = await findingsOf(later)
+    later.rot(journal, position, 0x20)
+    return found.some((text) => text.includes('journal-'))
+  }
+  for (let position = 0; position < end; position += position < 600 ? 13 : 37) {
+    assert.ok(await namesJournal(position), `byte ${position} of ${end}`)
+  }
+  // The three words that say whose a frame is, in the last one.
+  for (const position of [last, last + 9, last + 13]) assert.ok(await namesJournal(position))
+  for (const position of [end, end + 700, bytes.length - 1]) {
+    assert.not.ok(await namesJournal(position), `byte ${position} behind ${end}`)
+  }
 })
 
 const isUsed = (fs: SimFileSystem, path: string) => framePositions(fs.contents(path)).length > 3
@@ -233,17 +347,18 @@ test('finds records that are wrong under a right CRC', async () => {
       codecs,
       stem: '/0',
       baseOffset: 0,
+      syncedOffset: 0,
       isFinished: false,
     })
-    return damages.map(({ what, offset }) => [what, offset])
+    return damages.map(({ what, from, to }) => [what, from, to])
   }
   assert.equal(await damagesOf(resealed(() => {})), [])
   const miscounted = resealed((batch) => batch.writeInt32BE(2, BATCH.count))
-  assert.equal(await damagesOf(miscounted), [['2 records for 3 offsets', 0]])
+  assert.equal(await damagesOf(miscounted), [['2 records for 3 offsets', 0, 3]])
   const garbled = resealed((batch) => batch.writeUInt8(0xff, BATCH.records))
   assert.match(String((await damagesOf(garbled))[0]), 'records break their format')
   const unreadable = resealed((batch) => batch.writeInt16BE(4, BATCH.attributes))
-  assert.equal(await damagesOf(unreadable), [['zstd records: unsupported', 0]])
+  assert.equal(await damagesOf(unreadable), [['zstd records: unsupported', 0, 3]])
 })
 
 test('finds what lies about', async () => {
