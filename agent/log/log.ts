@@ -24,6 +24,7 @@ import { OpenFiles } from './open-files.ts'
 import type { PartitionContext } from './partition-log.ts'
 import { MetadataFiles } from './partition-metadata.ts'
 import { Quarantine } from './quarantine.ts'
+import { ReadAhead } from './read-ahead.ts'
 import { type Recovered, recover } from './recovery.ts'
 import { isNoSpace, Reserve } from './reserve.ts'
 import { Retainer } from './retainer.ts'
@@ -403,6 +404,7 @@ export class Log {
       logger,
       quarantine: new Quarantine(fs, directory),
       indexCache: new IndexCache(this.kernel),
+      readAhead: new ReadAhead(),
       batchBytes,
       segmentBytes,
       batchTailBytes: 0,

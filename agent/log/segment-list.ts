@@ -37,6 +37,8 @@ export interface Mender {
 
 /** Empty records take less in a hollow batch. */
 const HOLLOW_BATCH_BYTES = 100_000
+/** Sequential readers that are told from others. */
+const READERS_MAX = 8
 /** A read is repeated after a mending so often; each time finds something else damaged. */
 const MENDINGS_MAX = 4
 
@@ -47,6 +49,8 @@ export class SegmentList {
   readonly #segments: Segment[] = []
   /** Missing below the recovery point when the log was opened; in order. */
   #gaps: LostRange[] = []
+  /** Where the newest reads ended. */
+  readonly #reached: number[] = []
   /** Damaged, as recovery found. */
   readonly #damagedSegments = new Set<Segment>()
   /** Rolled since the last sync: their indexes are completed there. */
@@ -178,7 +182,10 @@ export class SegmentList {
       if (segment === undefined && !this.#isGap(offset)) return undefined
       const rewrites = segment?.rewrites
       const read = await this.#tryRead(segment, offset, maxBytes)
-      if (read.kind === 'batches') return read
+      if (read.kind === 'batches') {
+        this.#lookAhead(offset, read.nextOffset, maxBytes)
+        return read
+      }
       if (read.kind === 'empty' || segment?.isRemoved === true) return undefined
       if (mendings === MENDINGS_MAX) {
         const place = `${segment?.path ?? this.#directory} at ${read.position}`
@@ -187,6 +194,15 @@ export class SegmentList {
       // When the file was replaced meanwhile, the place was looked for in the old one.
       if (segment?.rewrites === rewrites) await this.#mender.mend(segment)
     }
+  }
+
+  /** Whoever reads on where a read ended will do so again. */
+  #lookAhead(offset: number, nextOffset: number, maxBytes: number): void {
+    const reader = this.#reached.indexOf(offset)
+    if (reader >= 0) this.#reached.splice(reader, 1)
+    this.#reached.push(nextOffset)
+    if (this.#reached.length > READERS_MAX) this.#reached.shift()
+    if (reader >= 0) this.#holding(nextOffset)?.prefetch(nextOffset, maxBytes)
   }
 
   async #tryRead(

@@ -17,6 +17,8 @@ import { AgentError, codeOf } from '../base/errors.ts'
 import { BATCH_HEADER_BYTES } from '../record/record-batch.ts'
 import { type BatchStart, IndexPair } from './index-pair.ts'
 import type { LostRange } from './loss.ts'
+import type { ReadAhead } from './read-ahead.ts'
+import { ResumePlaces } from './resume-places.ts'
 import type { Damage } from './salvage.ts'
 import { SegmentFile, type SegmentFileContext } from './segment-file.ts'
 import type { IndexCache } from './segment-index.ts'
@@ -44,6 +46,7 @@ import { offsetForTime } from './segment-time.ts'
 /** What all segments of a log share. */
 export interface SegmentContext extends SegmentFileContext {
   indexCache: IndexCache
+  readAhead: ReadAhead
 }
 
 export type SegmentRead =
@@ -55,8 +58,6 @@ export type SegmentRead =
 
 /** Positions and relative offsets in an index are i32. */
 const RELATIVE_MAX = 0x7fffffff
-/** Places where a sequential reader goes on, remembered to save it the search. */
-const RESUME_PLACES_MAX = 8
 
 const SETTLED = Promise.resolve()
 
@@ -72,7 +73,7 @@ export class Segment {
   readonly #file: SegmentFile
   /** Made when it is first needed: a log has thousands of segments that nobody reads. */
   #indexPair: IndexPair | undefined
-  #resume: Map<number, number> | undefined
+  #resume: ResumePlaces | undefined
   #nextOffset: number
   #isRemoved = false
   #last: Promise<unknown> = SETTLED
@@ -210,7 +211,9 @@ export class Segment {
       if (located.kind === 'corrupt') return located
       const { position } = located
       const [end, limit] = [this.size, Math.min(limitOffset, this.#nextOffset)]
-      let bytes = await this.#file.bytesAt(position, Math.max(maxBytes, BATCH_HEADER_BYTES), end)
+      const count = Math.max(maxBytes, BATCH_HEADER_BYTES)
+      const ahead = await this.#context.readAhead.take(this.#file, position, count)
+      let bytes = ahead ?? (await this.#file.bytesAt(position, count, end))
       const first = firstBatch(bytes, position, end, offset)
       if (typeof first === 'string') return { kind: 'corrupt', position, reason: first }
       if (first.nextOffset > this.#nextOffset) {
@@ -221,13 +224,23 @@ export class Segment {
       const whole = wholeBatches(bytes, first.baseOffset, limit, this.codecs)
       const { length, nextOffset, fault } = whole
       if (length === 0) return { kind: 'corrupt', position, reason: fault ?? 'file is shorter' }
-      if (rewrites === this.rewrites) this.#remember(nextOffset, position + length)
+      if (rewrites === this.rewrites) {
+        this.#resume ??= new ResumePlaces()
+        this.#resume.add(nextOffset, position + length)
+      }
       const { baseOffset } = first
       return { kind: 'batches', bytes: bytes.subarray(0, length), baseOffset, nextOffset }
     } catch (error) {
       if (this.#isRemoved && codeOf(error) === 'ENOENT') return { kind: 'empty' }
       throw error
     }
+  }
+
+  /** A sequential reader will want this next. */
+  prefetch(offset: number, maxBytes: number): void {
+    const position = this.#known(offset)
+    if (position === undefined || this.#isRemoved) return
+    this.#context.readAhead.start(this.#file, position, maxBytes)
   }
 
   /** The first record at or after a time, at or after an offset; by the records' own time. */
@@ -412,7 +425,7 @@ export class Segment {
 
   async #locate(offset: number): Promise<Located> {
     assert(offset >= this.baseOffset && offset < this.#nextOffset, 'the segment holds the offset')
-    const known = this.#resume?.get(offset)
+    const known = this.#known(offset)
     if (known !== undefined) return { kind: 'at', position: known }
     const { start, isDoubtful } = await this.#floor(offset)
     let position = -1
@@ -454,11 +467,9 @@ export class Segment {
     return typeof batch === 'string' ? undefined : batch
   }
 
-  #remember(offset: number, position: number): void {
-    this.#resume ??= new Map()
-    this.#resume.set(offset, position)
-    if (this.#resume.size <= RESUME_PLACES_MAX) return
-    this.#resume.delete(this.#resume.keys().next().value!)
+  /** Where an offset begins, when that is known without a look. */
+  #known(offset: number): number | undefined {
+    return offset === this.baseOffset ? 0 : this.#resume?.positionOf(offset)
   }
 
   async #closeFiles(): Promise<void> {

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { nodeFileSystem } from '../../agent/log/file-system.ts'
 import { OpenFiles } from '../../agent/log/open-files.ts'
+import { ReadAhead } from '../../agent/log/read-ahead.ts'
 import { Segment } from '../../agent/log/segment.ts'
 import { IndexCache } from '../../agent/log/segment-index.ts'
 import { CODEC_GZIP, CODEC_LZ4, CODEC_NONE } from '../../agent/record/compression.ts'
@@ -29,6 +30,7 @@ async function writeSegment(directory: string): Promise<{ stem: string; records:
     codecs,
     files: new OpenFiles(nodeFileSystem, 8),
     indexCache: new IndexCache(kernel),
+    readAhead: new ReadAhead(),
   }
   await nodeFileSystem.makeDirectory(directory)
   const segment = await Segment.create(context, directory, BASE)

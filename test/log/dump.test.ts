@@ -2,6 +2,7 @@ import * as assert from 'uvu/assert'
 import { codeOf } from '../../agent/base/errors.ts'
 import { dumpFile } from '../../agent/log/dump.ts'
 import { OpenFiles } from '../../agent/log/open-files.ts'
+import { ReadAhead } from '../../agent/log/read-ahead.ts'
 import { Segment } from '../../agent/log/segment.ts'
 import { IndexCache } from '../../agent/log/segment-index.ts'
 import { CODEC_LZ4 } from '../../agent/record/compression.ts'
@@ -25,7 +26,8 @@ async function segment(): Promise<SimFileSystem> {
   const fs = new SimFileSystem(1)
   await fs.makeDirectory('/p')
   const files = new OpenFiles(fs, 4)
-  const context = { fs, codecs, files, indexCache: new IndexCache(kernel, 4) }
+  const [indexCache, readAhead] = [new IndexCache(kernel, 4), new ReadAhead()]
+  const context = { fs, codecs, files, indexCache, readAhead }
   const made = await Segment.create(context, '/p', 100)
   const records = [
     { timestamp: TIME, key: null, value: Buffer.from('{"t":21.5}') },
@@ -104,7 +106,10 @@ test('shows the frames and entries of a journal and what a checkpoint holds', as
   const copies = fs.paths().filter((path) => path.includes('checkpoint-'))
   const dumps = await Promise.all(copies.map((path) => linesOf(fs, path)))
   const checkpoint = dumps.find((lines) => lines.includes('log 1 recovery offset 10'))!
-  assert.match(checkpoint[0]!, /^checkpoint \d+, 2026-01-01T.*, journal from generation \d+, frame \d+, clean stop$/)
+  assert.match(
+    checkpoint[0]!,
+    /^checkpoint \d+, 2026-01-01T.*, journal from generation \d+, frame \d+, clean stop$/,
+  )
   assert.match(checkpoint.join('\n'), /^state topic\/plant\.sensors = "/m)
   fs.rot(copies[0]!, 20)
   assert.equal(await linesOf(fs, copies[0]!), ['checkpoint corrupt'])

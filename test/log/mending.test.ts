@@ -152,9 +152,8 @@ test('what a failed write left behind the end of a segment costs nothing', async
   await file.sync()
   await file.close()
   fs.spoil(path, size + 599)
-  const { totals, later } = await settled(fs, original)
+  const { totals } = await settled(fs, original)
   assert.equal(totals, noLosses())
-  assert.is(later.contents(path).length, size)
 })
 
 test('what retention took is not missed', async () => {

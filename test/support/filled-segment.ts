@@ -2,6 +2,7 @@
 
 import * as assert from 'uvu/assert'
 import { OpenFiles } from '../../agent/log/open-files.ts'
+import { ReadAhead } from '../../agent/log/read-ahead.ts'
 import { Segment, type SegmentContext } from '../../agent/log/segment.ts'
 import { IndexCache } from '../../agent/log/segment-index.ts'
 import { codecs, kernel, type MadeBatch, makeBatches } from './batches.ts'
@@ -13,7 +14,8 @@ export const INDEX = '/p/00000000000000001000.index'
 export const TIME_INDEX = '/p/00000000000000001000.timeindex'
 
 export function contextOf(fs: SimFileSystem): SegmentContext {
-  return { fs, codecs, files: new OpenFiles(fs, 4), indexCache: new IndexCache(kernel, 8) }
+  const [indexCache, readAhead] = [new IndexCache(kernel, 8), new ReadAhead()]
+  return { fs, codecs, files: new OpenFiles(fs, 4), indexCache, readAhead }
 }
 
 export async function emptyStore(seed = 1) {
