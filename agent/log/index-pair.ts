@@ -158,8 +158,10 @@ export class IndexPair {
     await this.load()
     if (this.#maxTimestamp !== undefined) return
     const last = await this.times.last()
-    if (last.kind === 'entry') this.#maxTimestamp = last.key
-    else await this.rebuild()
+    if (last.kind !== 'entry') return this.rebuild()
+    this.#maxTimestamp = last.key
+    this.#maxTimestampOffset = this.#baseOffset + last.value
+    this.#indexedTimestamp = last.key
   }
 
   /**

@@ -294,6 +294,17 @@ test('makes missing and wrong indexes again, as they were', async () => {
   }
 })
 
+test('a segment that is finished again keeps its indexes as they are', async () => {
+  const batches = made(100)
+  const { fs, context, segment } = await filled(batches)
+  await segment.close()
+  const [index, times] = [fs.contents(INDEX), fs.contents(TIME_INDEX)]
+  const again = await Segment.open(context, '/p', BASE, endOf(batches))
+  assert.is(await again.maxTimestamp(), batches.at(-1)!.timestamps.at(-1))
+  await again.finish()
+  assert.equal([fs.contents(INDEX), fs.contents(TIME_INDEX)], [index, times])
+})
+
 test('says where a batch is damaged, and still reads what is behind it', async () => {
   const batches = made(300)
   const { fs, segment } = await filled(batches)
