@@ -35,6 +35,7 @@ export function damage(life: Life, spared = 'lock'): void {
   const name = path.slice(path.lastIndexOf('/') + 1)
   if (name.endsWith('.log')) hitSegment(life, path, bytes, hit)
   else if (name.startsWith('journal-')) hitJournal(life, bytes, hit)
+  else if (name.endsWith('.timeindex')) life.model.isTimeDoubtful = true
   else if (name.startsWith('checkpoint-')) life.model.doubtState()
 }
 
@@ -119,10 +120,20 @@ function headerOf(bytes: Buffer): JournalHeader | undefined {
 
 function loseEntries(life: Life, payload: Buffer): void {
   for (const entry of decodeEntries(payload) ?? []) {
+    if (entry.kind === 'put' && entry.key.startsWith('topic/')) loseTopic(life, entry.key.slice(6))
     const range = rangeOf(entry)
     if (range === undefined) continue
     const model = life.logIds.get(range.logId)
     if (model !== undefined) lose(model, range.from, range.to)
+  }
+}
+
+/** Records that nobody can tell the topic of any more are as lost as those that were hit. */
+function loseTopic(life: Life, topic: string): void {
+  for (const [key, model] of life.model.partitions) {
+    if (!key.startsWith(`end/${topic}-`)) continue
+    model.mayBeGone = true
+    lose(model, 0, model.records.length)
   }
 }
 

@@ -42,27 +42,37 @@ interface Held {
   mayBeGone: boolean
 }
 
-/** By the topic's id: another topic of the same name is another one. */
-export function endKey(partition: PartitionLog): string {
-  return `end/${partition.topic.id}/${partition.name}`
-}
-
 export class LogModel {
+  readonly #hasUniqueNames: boolean
   readonly partitions = new Map<string, ModelPartition>()
   readonly #buried = new Map<string, ModelPartition>()
   readonly #held = new Map<string, Held>()
   /** Numbers values that are put. */
   puts = 0
+  /** Numbers topics that have no name twice. */
+  topics = 0
   /** The newest put while closing that was acked. */
   putDurable = 0
   /** Damage may have cost state: only records are judged until what is there has been learnt. */
   isStateDoubtful = false
+  /** An index that is wrong may send whoever looks for a time too far. */
+  isTimeDoubtful = false
   /** It was so once in this life. */
   wasStateDoubtful = false
 
+  /** `hasUniqueNames`: a topic that lost its id is still the same one. */
+  constructor(hasUniqueNames: boolean) {
+    this.#hasUniqueNames = hasUniqueNames
+  }
+
+  /** The key of its end in the state. By the topic's id: another topic of a name is another one. */
+  keyOf({ topic, name }: PartitionLog): string {
+    return this.#hasUniqueNames ? `end/${name}` : `end/${topic.id}/${name}`
+  }
+
   /** From now on it may be there. */
   know(partition: PartitionLog): void {
-    const key = endKey(partition)
+    const key = this.keyOf(partition)
     if (this.partitions.has(key)) return
     this.partitions.set(key, {
       records: [],
@@ -81,7 +91,7 @@ export class LogModel {
     const found: Target[] = []
     for (const topic of log.topics()) {
       for (const partition of topic.partitions) {
-        const key = endKey(partition)
+        const key = this.keyOf(partition)
         const model = this.partitions.get(key) ?? this.#returned(key)
         if (model === undefined) throw new Error(`${partition.name} was never created`)
         found.push({ partition, model })
@@ -118,7 +128,7 @@ export class LogModel {
   /** Holds a new id, in the commit of the record before it. */
   hold(log: Log, { partition, model }: Target): void {
     const key = `held/${++this.puts}`
-    const held = { end: endKey(partition), offset: model.records.length - 1 }
+    const held = { end: this.keyOf(partition), offset: model.records.length - 1 }
     this.#held.set(key, { ...held, isAcked: false, mayBeGone: false })
     log.state.put(key, Buffer.from(`${held.end} ${held.offset}`))
   }
@@ -151,7 +161,7 @@ export class LogModel {
 
   /** After a start, with what the log has learnt of its past. */
   checkState(log: Log): void {
-    const found = new Set(this.targets(log).map(({ partition }) => endKey(partition)))
+    const found = new Set(this.targets(log).map(({ partition }) => this.keyOf(partition)))
     for (const [name, model] of this.partitions) {
       if (found.has(name)) continue
       if (Math.min(model.durable, model.mayEnd) > 0 && !model.mayBeGone) {

@@ -55,6 +55,8 @@ export class SimFile {
     if (size > this.#cache.length) this.#cache = grown(this.#cache, size)
     this.#cache.fill(0, Math.min(size, this.#size), Math.max(size, this.#size))
     this.#size = size
+    // What is written there again goes to other sectors.
+    for (const sector of this.#bad) if ((sector + 1) * SECTOR > size) this.#bad.delete(sector)
   }
 
   sync(): void {
