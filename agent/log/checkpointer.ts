@@ -7,6 +7,8 @@
 // - The state in a checkpoint is the one of that first commit: nothing in it is not yet durable.
 // - A checkpoint that fails (full disk) is tried again; meanwhile commits go on until the journal
 //   is full, and then wait.
+// - What is deleted or made hollow must not come back out of the journal at the next start, which
+//   believes segments up to the recovery offset only: `secure` raises it and releases nothing.
 
 import type { Codecs } from '../../wasm/codecs.ts'
 import { assert } from '../base/assert.ts'
@@ -19,6 +21,7 @@ import type { FileSystem } from './file-system.ts'
 import type { Journal } from './journal.ts'
 import type { PartitionLog } from './partition-log.ts'
 import type { MetadataFiles } from './partition-metadata.ts'
+import type { Recovered } from './recovery.ts'
 import type { StateStore } from './state-store.ts'
 
 export interface CheckpointerOptions {
@@ -45,12 +48,20 @@ interface Release {
   sealTargets: { partition: PartitionLog; offset: number }[]
 }
 
+/** Where replay begins, and the state there. */
+type Base = Pick<Checkpoint, 'generation' | 'sequence' | 'state'>
+
 const RETRY_MS = 1000
 
 export class Checkpointer {
   readonly #options: CheckpointerOptions
   #number: number
   #oldestNeeded: number
+  /** What the last checkpoint on the disk says; undefined before there is one. */
+  #last: Base | undefined
+  readonly #recoveryOffsets = new Map<number, number>()
+  #writing: Promise<unknown> = Promise.resolve()
+  #isFinal = false
   #sealTargets: Release['sealTargets'] = []
   #wanted: Release | undefined
   #running: Promise<void> | undefined
@@ -60,10 +71,14 @@ export class Checkpointer {
   /** Why no checkpoint can be written at the moment. */
   trouble: string | undefined
 
-  constructor(options: CheckpointerOptions, last: { number: number; generation: number }) {
+  constructor(options: CheckpointerOptions, last: Recovered['checkpoint']) {
     this.#options = options
     this.#number = last.number
     this.#oldestNeeded = last.generation
+    this.#last = last.content
+    for (const { logId, recoveryOffset } of last.content?.partitions ?? []) {
+      this.#recoveryOffsets.set(logId, recoveryOffset)
+    }
   }
 
   /** Starts a new journal generation, waiting for the checkpoint that frees a file if need be. */
@@ -121,9 +136,20 @@ export class Checkpointer {
     const sequence = Math.max(lastSequence + 1, journal.nextSequence)
     const next = { generation: journal.generation + 1, sequence, isClean: true }
     for (let copy = 0; copy < copies; copy++) {
-      await this.#write({ ...next, state: [...state.entries()] })
+      await this.#write(() => ({ ...next, state: [...state.entries()] }))
     }
     journal.goOnWith(sequence)
+  }
+
+  /** The next start takes what is below `offset` from segments, whatever the journal has. */
+  async secure({ logId }: { readonly logId: number }, offset: number): Promise<void> {
+    const isSecured = () => (this.#recoveryOffsets.get(logId) ?? 0) >= offset
+    if (isSecured()) return
+    await this.#write(() => {
+      if (isSecured()) return undefined
+      if (this.#last !== undefined && !this.#isFinal) return { ...this.#last, isClean: false }
+      throw new AgentError('STORAGE_IO', 'no checkpoint can be written now', { retriable: true })
+    })
   }
 
   /** Seals everything, syncs and writes a checkpoint; for a clean shutdown, with no appends left. */
@@ -136,7 +162,10 @@ export class Checkpointer {
     committer.close(new AgentError('CLOSED', 'the log is closed'))
     // Nothing of this generation is needed either: replay begins with the next one.
     const next = { generation: journal.generation + 1, sequence: journal.nextSequence }
-    await this.#write({ ...next, isClean: true, state: [...state.entries()] })
+    await this.#write(() => {
+      this.#isFinal = true
+      return { ...next, isClean: true, state: [...state.entries()] }
+    })
   }
 
   /** From now on nothing that fails is tried again. */
@@ -194,7 +223,7 @@ export class Checkpointer {
     }
     for (;;) {
       const isWritten = await this.#attempt('no checkpoint can be written', async () => {
-        await this.#write({ ...release, isClean: false })
+        await this.#write(() => ({ ...release, isClean: false }))
         return true
       })
       if (isWritten === true || this.#isEnding) return
@@ -220,9 +249,17 @@ export class Checkpointer {
     }
   }
 
-  async #write(
-    next: Pick<Checkpoint, 'generation' | 'sequence' | 'isClean' | 'state'>,
-  ): Promise<void> {
+  /** One after the other; `nextOf` is asked when its turn has come, undefined: nothing to write. */
+  #write(nextOf: () => (Base & Pick<Checkpoint, 'isClean'>) | undefined): Promise<void> {
+    const written = this.#writing.then(async () => {
+      const next = nextOf()
+      if (next !== undefined) await this.#writeNow(next)
+    })
+    this.#writing = written.catch(() => {})
+    return written
+  }
+
+  async #writeNow(next: Base & Pick<Checkpoint, 'isClean'>): Promise<void> {
     const { fs, directory, codecs, partitions, clock } = this.#options
     assert(next.generation >= this.#oldestNeeded, 'checkpoints go forward')
     await this.#options.metadata.update(partitions())
@@ -238,6 +275,8 @@ export class Checkpointer {
     const checkpoint = { number, generation, sequence, isClean, time, state, partitions: marks }
     await writeCheckpoint(fs, directory, checkpoint, codecs)
     this.#number = number
+    this.#last = { generation, sequence, state }
+    for (const { logId, recoveryOffset } of marks) this.#recoveryOffsets.set(logId, recoveryOffset)
     this.#oldestNeeded = generation
   }
 }

@@ -10,7 +10,6 @@ import { Codecs } from '../../wasm/codecs.ts'
 import { Kernel } from '../../wasm/kernel.ts'
 import { AgentError, codeOf } from '../base/errors.ts'
 import { Arena } from './arena.ts'
-import type { Checkpoint } from './checkpoint.ts'
 import { Checkpointer } from './checkpointer.ts'
 import { Committer, OPEN_BYTES_MAX } from './committer.ts'
 import { reserveBytesOf } from './disk-budget.ts'
@@ -34,7 +33,7 @@ import { IndexCache } from './segment-index.ts'
 import { parentOf } from './segment-list.ts'
 import { StateStore } from './state-store.ts'
 import { type LockHandle, lockStore } from './store-lock.ts'
-import type { Topic, TopicRecord, TopicSettings } from './topic.ts'
+import type { Topic, TopicSettings } from './topic.ts'
 import { TopicSet } from './topic-set.ts'
 
 /** What goes when room is made should be little of what there is. */
@@ -106,6 +105,7 @@ export class Log {
       logger,
       healWindowMs: this.#options.healWindowMs,
       segmentBytes: () => this.#context.segmentBytes,
+      secure: (partition, offset) => this.#checkpointer!.secure(partition, offset),
     })
     registerLogMetrics(metrics, this)
   }
@@ -262,7 +262,7 @@ export class Log {
       quarantine: this.#context.quarantine,
       state: this.state,
       gateway,
-      topicRestored: (name, checkpoint) => this.#topicRestored(name, checkpoint),
+      topicRestored: (name, checkpoint) => this.#topics.restoreFrom(name, checkpoint),
       partition: (logId) => this.#topics.byLogId(logId),
       partitions: () => this.#topics.partitions(),
       timeSeen: (time) => this.time.restored(time),
@@ -333,20 +333,6 @@ export class Log {
     }
   }
 
-  async #topicRestored(name: string, checkpoint: Checkpoint | undefined): Promise<void> {
-    const stored = checkpoint?.state.find(([key]) => key === `topic/${name}`)?.[1]
-    const known = stored === undefined ? [] : (JSON.parse(stored.toString()) as TopicRecord).logIds
-    for (const partition of await this.#topics.restore(name)) {
-      const mark = checkpoint?.partitions.find(({ logId }) => logId === partition.logId)
-      // One that the checkpoint's state does not know was made later: the journal has all of it, and
-      // its files may just have gone with those of another topic of its name.
-      const recoveryOffset = known.includes(partition.logId) ? (mark?.recoveryOffset ?? 0) : 0
-      const end = await partition.segments.open(recoveryOffset, mark?.segments ?? [])
-      partition.logStartOffset = this.#topics.savedStart(partition) ?? 0
-      partition.restoreEnd(Math.max(end, partition.logStartOffset))
-    }
-  }
-
   #createCommitter(): Committer {
     const { clock, commitIntervalMs, metrics, logger, journalBytes } = this.#options
     return new Committer({
@@ -411,13 +397,11 @@ export class Log {
       isBlocked: () => this.#room.isBlocked,
       refused: (reason) => this.#room.refused(reason),
       sealable: (partition) => this.#sealer.enqueue(partition),
+      secure: (partition, offset) => this.#checkpointer!.secure(partition, offset),
     }
   }
 
-  #createCheckpointer(
-    journal: Journal,
-    last: { number: number; generation: number },
-  ): Checkpointer {
+  #createCheckpointer(journal: Journal, last: Recovered['checkpoint']): Checkpointer {
     const { fs, directory, clock, logger, carryTailBytes, journalBytes } = this.#options
     const totalBytesMax = Math.min(CARRY_TOTAL_BYTES_MAX, Math.floor(journalBytes / 8))
     const options = {

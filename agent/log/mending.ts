@@ -28,6 +28,8 @@ export interface MendingContext {
   state: StateStore
   committer: Committer
   quarantine: Quarantine
+  /** Resolves when a start no longer brings back from the journal what is below `offset`. */
+  secure: (partition: { readonly logId: number }, offset: number) => Promise<void>
 }
 
 /** The partition that is mended. */
@@ -199,6 +201,9 @@ export class Mending implements Mender {
     for (const { segment, plan } of changes) {
       for (const damage of plan.damages) await this.keep(segment, damage)
     }
+    // What was served as lost once must never be there again.
+    const end = Math.max(...changes.map(({ segment }) => segment.nextOffset))
+    await this.#context.secure(this.#partition, end)
     const fresh = [...wanted, ...changes.flatMap(({ plan }) => plan.lost)]
     const ranges = [...known, ...fresh]
     await this.#announce(ranges, fresh)

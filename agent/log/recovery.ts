@@ -58,7 +58,7 @@ export interface RecoveryTarget {
 }
 
 export interface Recovered {
-  checkpoint: { number: number; generation: number }
+  checkpoint: { number: number; generation: number; content: Checkpoint | undefined }
   files: { path: string; generation: number }[]
   /** Journal files that cannot even be opened. */
   unusable: string[]
@@ -162,7 +162,7 @@ function position(
   // Version 1 of the checkpoint does not say how far the numbers went.
   const isCounted = checkpoint === undefined || checkpoint.content.sequence > 0
   return {
-    checkpoint: { number, generation: oldest },
+    checkpoint: { number, generation: oldest, content: checkpoint?.content },
     files: files.map((file) => (file.path === unused ? { ...file, generation: 0 } : file)),
     unusable,
     last: {

@@ -37,6 +37,8 @@ export interface RetainerOptions {
   healWindowMs: number
   /** What a segment may be at present. */
   segmentBytes: () => number
+  /** Resolves when a start no longer brings back from the journal what is below `offset`. */
+  secure: (partition: PartitionLog, offset: number) => Promise<void>
 }
 
 export class Retainer {
@@ -230,7 +232,8 @@ export class Retainer {
     starts: ReadonlyMap<PartitionLog, number>,
     { isLoss } = { isLoss: false },
   ): Promise<number> {
-    const { topics, committer } = this.#options
+    const { topics, committer, secure } = this.#options
+    for (const [partition, start] of starts) await secure(partition, start)
     const raised = [...starts].filter(
       ([partition, start]) => !partition.isDeleted && start > partition.logStartOffset,
     )

@@ -9,6 +9,7 @@
 
 import { assert } from '../base/assert.ts'
 import { AgentError } from '../base/errors.ts'
+import type { Checkpoint } from './checkpoint.ts'
 import type { Committer } from './committer.ts'
 import { type PartitionContext, PartitionLog } from './partition-log.ts'
 import type { MetadataFiles } from './partition-metadata.ts'
@@ -33,6 +34,8 @@ export class TopicSet {
   readonly #metadata: MetadataFiles
   readonly #topics = new Map<string, Topic>()
   readonly #byLogId = new Map<number, PartitionLog>()
+  /** Names under which recovery has removed files. */
+  readonly #purged = new Set<string>()
   #nextLogId = 1
 
   constructor(
@@ -133,12 +136,28 @@ export class TopicSet {
     return start === undefined ? undefined : Number(start.toString())
   }
 
+  /** Brings one topic in line with its state entry, and opens what is new of it. */
+  async restoreFrom(name: string, checkpoint: Checkpoint | undefined): Promise<void> {
+    const stored = checkpoint?.state.find(([key]) => key === `topic/${name}`)?.[1]
+    const known = stored === undefined ? [] : (JSON.parse(stored.toString()) as TopicRecord).logIds
+    for (const partition of await this.#restore(name)) {
+      const mark = checkpoint?.partitions.find(({ logId }) => logId === partition.logId)
+      // One that the checkpoint's state does not know was made later: the journal has all of it, and
+      // its files may just have gone with those of another topic of its name.
+      const isThere = known.includes(partition.logId) || !this.#purged.has(name)
+      const recoveryOffset = isThere ? (mark?.recoveryOffset ?? 0) : 0
+      const end = await partition.segments.open(recoveryOffset, mark?.segments ?? [])
+      partition.logStartOffset = this.savedStart(partition) ?? 0
+      partition.restoreEnd(Math.max(end, partition.logStartOffset))
+    }
+  }
+
   /**
    * Brings one topic in line with its state entry; returns the partitions that are new. What a
    * deleted one, or another one of its name, has in its directory goes: the journal that says so has
    * all of that again.
    */
-  async restore(name: string): Promise<PartitionLog[]> {
+  async #restore(name: string): Promise<PartitionLog[]> {
     const stored = this.#state.get(`topic/${name}`)
     let topic = this.#topics.get(name)
     const record = stored && (JSON.parse(stored.toString()) as TopicRecord)
@@ -148,6 +167,7 @@ export class TopicSet {
         this.#byLogId.delete(partition.logId)
         await partition.segments.removeAll()
       }
+      this.#purged.add(name)
       this.#topics.delete(name)
       topic = undefined
     }
