@@ -146,6 +146,7 @@ export async function checkLosses(
   const { logStartOffset: start, highWatermark: end } = partition
   await checkRange(target, start, end, random)
   collectLosses(target)
+  const said = partition.losses.total
   const hollow = new OffsetSet()
   for (let offset = start; offset < end; ) {
     const read = await partition.read(offset, 65_536)
@@ -156,8 +157,9 @@ export async function checkLosses(
     }
     offset = read.nextOffset
   }
-  // The log start has moved meanwhile: the next time will do.
-  if (partition.logStartOffset !== start) return
+  // Something was given up meanwhile: the next time will do.
+  const isGivingUp = partition.dropping !== undefined || partition.losses.total !== said
+  if (partition.logStartOffset !== start || isGivingUp) return
   for (const { from, to } of partition.losses.ranges) {
     for (let offset = Math.max(from, start); offset < Math.min(to, end); offset++) {
       if (!hollow.has(offset)) throw new Error(`${partition.name}@${offset}: lost, and there`)
@@ -165,8 +167,10 @@ export async function checkLosses(
   }
   const { total } = partition.losses
   if (start === 0 && isCounted && total !== hollow.size) {
-    const said = JSON.stringify(partition.losses.ranges)
-    throw new Error(`${partition.name}: ${total} are said to be lost, ${hollow.size} are: ${said}`)
+    const ranges = JSON.stringify(partition.losses.ranges)
+    throw new Error(
+      `${partition.name}: ${total} are said to be lost, ${hollow.size} are: ${ranges}`,
+    )
   }
   // What a crash undid may be lost once more, or not.
   model.lost = hollow
