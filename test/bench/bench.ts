@@ -4,6 +4,8 @@
 //   npm run bench -- "QoS 1"          the cases whose name contains this
 //   npm run bench -- drain            a backlog of 1,000,000 records into a real Kafka
 //   npm run bench -- start            start-up, idle cost, memory
+//   npm run bench -- flash             device bytes per payload byte, beside SQLite
+//   npm run bench -- log               group commit, beside SQLite and Kafka
 //   npm run bench -- loader           what the load generator itself can drive
 //
 //   --seconds N  of each case (default 5)   --rounds N  (default 3)   --servers a,b,c
@@ -13,6 +15,8 @@
 
 import { parseArgs } from 'node:util'
 import { benchDrain } from './drain-bench.ts'
+import { benchFlash } from './flash-bench.ts'
+import { benchGroupCommit } from './group-commit-bench.ts'
 import { benchIngest } from './ingest-bench.ts'
 import type { ServerName } from './servers.ts'
 import { benchStart } from './start-bench.ts'
@@ -33,6 +37,8 @@ const [seconds, rounds] = [Number(values.seconds), Number(values.rounds)]
 let missed = 0
 if (name === 'drain') missed = await benchDrain({ messages: Number(values.messages) })
 else if (name === 'start') missed = await benchStart({ seconds, rounds })
+else if (name === 'flash') missed = await benchFlash({ seconds, rounds })
+else if (name === 'log') missed = await benchGroupCommit({ seconds, rounds })
 else if (name === 'loader') {
   await benchIngest({ seconds, rounds, servers: ['bare'], pattern: '' })
 } else {

@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
-export type Peer = 'kafka' | 'java' | 'kcat' | 'mosquitto' | 'mosquitto_pub' | 'lz4'
+export type Peer = 'kafka' | 'java' | 'kcat' | 'mosquitto' | 'mosquitto_pub' | 'lz4' | 'python3'
 
 /** Debian puts daemons where a user's PATH does not look. */
 const SYSTEM_FOLDERS = ['/usr/local/sbin', '/usr/sbin', '/sbin']
@@ -17,6 +17,7 @@ const INSTALL: Record<Peer, string> = {
   mosquitto: 'apt-get install mosquitto',
   mosquitto_pub: 'apt-get install mosquitto-clients',
   lz4: 'apt-get install lz4',
+  python3: 'apt-get install python3',
 }
 
 const said = new Set<Peer>()
