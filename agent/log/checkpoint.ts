@@ -25,6 +25,7 @@ const MAGIC = 0x54524350
 const HEADER_BYTES = 48
 const HEADER_BYTES_V1 = 40
 const FLAG_CLEAN = 1
+const BLOCK_BYTES = 4096
 
 export interface SegmentMark {
   baseOffset: number
@@ -158,8 +159,10 @@ export async function writeCheckpoint(
   const bytes = encodeCheckpoint(checkpoint, codecs)
   const file = await fs.open(path, 'create')
   try {
-    // In its place: the room it had is not given to others before.
-    await file.write([bytes], 0)
+    // In its place: the room it had is not given to others before. And in whole blocks, which a disk
+    // can put elsewhere when it could not read them.
+    const padding = Buffer.alloc((BLOCK_BYTES - (bytes.length % BLOCK_BYTES)) % BLOCK_BYTES)
+    await file.write([bytes, padding], 0)
     await file.truncate(bytes.length)
     await file.sync()
   } catch (error) {

@@ -166,7 +166,9 @@ function position(
     files: files.map((file) => (file.path === unused ? { ...file, generation: 0 } : file)),
     unusable,
     last: {
-      generation: last - (unused === undefined ? 0 : 1),
+      // Its number is not used again: another file may be free as well, and two of one number would be
+      // read in any order.
+      generation: last,
       sequence: isCounted || journals.length > 0 ? sequence : lastSequence,
     },
     resume,

@@ -1,12 +1,14 @@
 import * as assert from 'uvu/assert'
 import { Logger } from '../../agent/base/telemetry.ts'
 import { CHECKPOINT_FILES, decodeCheckpoint } from '../../agent/log/checkpoint.ts'
+import { Journal } from '../../agent/log/journal.ts'
 import type { Log } from '../../agent/log/log.ts'
 import type { LogOptions } from '../../agent/log/log-options.ts'
 import type { PartitionLog } from '../../agent/log/partition-log.ts'
 import { STORE_FORMAT } from '../../agent/log/store-format.ts'
 import { verifyStore } from '../../agent/log/verify.ts'
 import { decodeRecords } from '../../agent/record/record-batch.ts'
+import { SCRATCH } from '../../wasm/assembly/limits.ts'
 import { codecs, kernel } from '../support/batches.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { SimFileSystem } from '../support/sim-file-system.ts'
@@ -417,6 +419,23 @@ test('damage on a disk that is full does not keep the log from starting', async 
   killed.faults.capacityBytes = killed.usedBytes + 70_000
   const { log } = await open(killed)
   assert.is(partitionOf(log).highWatermark, 60)
+})
+
+test('the number of a generation that only holds the beginning of a commit is not used again', async () => {
+  const fs = new SimFileSystem(20)
+  await fs.makeDirectory(STORE)
+  const limits = { fileBytes: 65_536, frameBytesMax: 1000 }
+  const options = { fs, directory: STORE, kernel, ...limits, randomSalt: () => 1 }
+  const journal = await Journal.open(options, [], { generation: 0, sequence: 0 }, undefined)
+  await journal.roll(1, true)
+  await journal.append(SCRATCH, 0, 1, true)
+  await journal.close()
+  const { lines } = await open(fs)
+  assert.equal(lines, [])
+  assert.equal(
+    journalsOf(fs).map(({ generation }) => generation),
+    [2],
+  )
 })
 
 test('no file of a new store is taken for damage', async () => {
