@@ -19,7 +19,7 @@ import {
   readFrames,
   readJournalBytes,
 } from './journal-reader.ts'
-import { type Survey, type SurveyedJournal, surveyStore } from './store-survey.ts'
+import { type JournalHole, type Survey, type SurveyedJournal, surveyStore } from './store-survey.ts'
 
 /** What a file header has; the rest of its sector is 0. */
 const FILE_HEADER_BYTES = 24
@@ -79,6 +79,8 @@ class JournalCheck {
   readonly #context: JournalContext
   readonly #survey: Survey
   readonly #commit = new CommitFrames()
+  /** Where the frames of a file end. */
+  readonly #ends = new Map<string, number>()
 
   constructor(context: JournalContext, survey: Survey) {
     this.#context = context
@@ -86,19 +88,26 @@ class JournalCheck {
   }
 
   async run(): Promise<void> {
-    const { directory, findings } = this.#context
     const { checkpoint, journals, files, holes } = this.#survey
     for (const [key, value] of checkpoint?.content.state ?? []) this.state.set(key, value)
     for (const { path } of files) {
       if (!journals.some((journal) => journal.path === path)) await this.#unneeded(path)
     }
-    for (const { from, to, file, position } of holes) {
-      const frames = to === undefined ? `frames from ${from} on` : `frames ${from} to ${to}`
-      if (file === undefined)
-        findings.lost('journal', directory, 0, `journal: ${frames} are nowhere`)
-      else findings.lost('journal', file, position, `rot: ${frames} do not hold`)
-    }
     for (const journal of journals) await this.#journal(journal)
+    for (const hole of holes) this.#hole(hole)
+  }
+
+  #hole({ from, to, file, position }: JournalHole): void {
+    const { directory, findings } = this.#context
+    const frames = to === undefined ? `frames from ${from} on` : `frames ${from} to ${to}`
+    const before = this.#survey.journals.find(({ lastSequence }) => lastSequence === from - 1)
+    if (file !== undefined) findings.lost('journal', file, position, `rot: ${frames} do not hold`)
+    else if (before === undefined) {
+      findings.lost('journal', directory, 0, `journal: ${frames} are nowhere`)
+    } else {
+      const end = this.#ends.get(before.path) ?? 0
+      findings.lost('journal', before.path, end, `${frames} should follow, and are nowhere`)
+    }
   }
 
   async #unneeded(path: string): Promise<void> {
@@ -119,6 +128,7 @@ class JournalCheck {
     for (const outcome of readFrames(codecs.kernel, bytes, header, { floor })) {
       if (outcome.kind === 'rot') this.#commit.drop()
       if (outcome.kind === 'end') {
+        this.#ends.set(path, outcome.position)
         const what = 'a write that did not get there, or was damaged since'
         if (isBegun(bytes, outcome.position, header.salt, previousCrc)) {
           findings.wrong('journal', path, outcome.position, what)

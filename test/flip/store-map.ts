@@ -9,7 +9,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CHECKPOINT_FILES, type Checkpoint, decodeCheckpoint } from '../../agent/log/checkpoint.ts'
-import { SECTOR_BYTES } from '../../agent/log/journal.ts'
+import { FRAME_HEADER_BYTES, SECTOR_BYTES } from '../../agent/log/journal.ts'
 import { decodeEntries, type JournalEntry } from '../../agent/log/journal-entry.ts'
 import { readFrames } from '../../agent/log/journal-reader.ts'
 import { baseOffsetOf } from '../../agent/log/segment-file.ts'
@@ -137,8 +137,11 @@ export class StoreMap {
         if (outcome.kind === 'end') continue
         const { position: from, size, sequence, payload } = outcome.frame
         end = from + size
-        this.#add({ file, from, to: end, what: `frame ${sequence}` })
-        frames.push({ region: this.regions.at(-1)!, entries: decodeEntries(payload)!, sequence })
+        const padding = from + FRAME_HEADER_BYTES + bytes.readUInt32BE(from + 24)
+        this.#add({ file, from, to: padding, what: `frame ${sequence}` })
+        const region = this.regions.at(-1)!
+        this.#add({ file, from: padding, to: end, what: `the zeros behind frame ${sequence}` })
+        frames.push({ region, entries: decodeEntries(payload)!, sequence })
       }
       this.#add({ file, from: end, to: bytes.length, what: 'free space', isLive: false })
     }
