@@ -147,11 +147,35 @@ export class AgentProcess {
     try {
       await waitUntil(`the agent is ready (${this.folder})`, limitMs, async () => {
         if (this.#child !== child) throw new Error('the agent ended before it was ready')
-        return (await this.#get('/readyz'))?.status === 200
+        return this.isReady()
       })
     } catch (error) {
       throw new Error(`${(error as Error).message}\n${this.launchLog}`)
     }
+  }
+
+  /** Starts the process; resolves when it serves, ready or not. Throws with the log when it ends. */
+  async launch(limitMs = START_LIMIT_MS): Promise<void> {
+    this.spawn()
+    const child = this.#child
+    const what = `the agent serves (${this.folder})`
+    try {
+      await waitUntil(what, limitMs, () => {
+        if (this.#child !== child) throw new Error('the agent ended before it served')
+        return /^tributary \S+ ready as /m.test(this.launchLog)
+      })
+    } catch (error) {
+      throw new Error(`${(error as Error).message}\n${this.launchLog}`)
+    }
+  }
+
+  /** What `/readyz` says: the status, and one reason a line. */
+  async readiness(): Promise<{ status: number; body: string }> {
+    return (await this.#get('/readyz')) ?? { status: 0, body: 'no answer' }
+  }
+
+  async isReady(): Promise<boolean> {
+    return (await this.readiness()).status === 200
   }
 
   /** Starts the process and waits for nothing. */

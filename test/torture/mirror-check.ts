@@ -1,6 +1,7 @@
 // Every record of a replicated topic, read through the gateway's Kafka listener and from the real
 // Kafka, side by side: same offset, key, value, headers and timestamp; offsets dense; both ends the
-// same. Goes on at each call where the last one stopped.
+// same. What the gateway has given up for room the upstream must have. Goes on at each call where the
+// last one stopped.
 
 import { isDeepStrictEqual } from 'node:util'
 import type { ConsumedRecord } from '../../agent/kafka/client/consumer.ts'
@@ -39,8 +40,13 @@ export class MirrorCheck {
             this.#fault(`${name} ends at ${highWatermark} on the gateway, at ${end} upstream`)
           }
           if (from >= highWatermark) continue
-          const ours = await gateway.read(topic, partition, from)
           const theirs = await upstream.read(topic, partition, from)
+          const served = await gateway.read(topic, partition, from)
+          const start = Math.max(from, await gateway.startOf(topic, partition))
+          const ours = [
+            ...theirs.slice(0, start - from),
+            ...served.filter(({ offset }) => offset >= start),
+          ]
           for (const text of differences(name, from, highWatermark, ours, theirs)) this.#fault(text)
           for (const { offset, value } of ours) enter(`${name}@${offset}`, value)
           this.#checked.set(name, highWatermark)

@@ -5,7 +5,10 @@ import { silentLogger } from '../../agent/base/telemetry.ts'
 import { Cluster } from '../../agent/kafka/client/cluster.ts'
 import { type ConsumedRecord, consume } from '../../agent/kafka/client/consumer.ts'
 import { findOffsets } from '../../agent/kafka/client/offsets.ts'
-import { LATEST_TIMESTAMP } from '../../agent/kafka/protocol/messages/02-list-offsets.ts'
+import {
+  EARLIEST_TIMESTAMP,
+  LATEST_TIMESTAMP,
+} from '../../agent/kafka/protocol/messages/02-list-offsets.ts'
 import { codecs } from '../support/batches.ts'
 
 export class TopicReader {
@@ -20,10 +23,12 @@ export class TopicReader {
     })
   }
 
-  async endOf(topic: string, partition: number): Promise<number> {
-    const asked = [{ partition, timestamp: LATEST_TIMESTAMP }]
-    const found = await findOffsets(this.#cluster, topic, asked)
-    return found.get(partition)!.offset
+  startOf(topic: string, partition: number): Promise<number> {
+    return this.#find(topic, partition, EARLIEST_TIMESTAMP)
+  }
+
+  endOf(topic: string, partition: number): Promise<number> {
+    return this.#find(topic, partition, LATEST_TIMESTAMP)
   }
 
   /** Every record from an offset on to the present end. */
@@ -41,6 +46,11 @@ export class TopicReader {
     })
     for await (const record of reading) records.push(record)
     return records
+  }
+
+  async #find(topic: string, partition: number, timestamp: number): Promise<number> {
+    const found = await findOffsets(this.#cluster, topic, [{ partition, timestamp }])
+    return found.get(partition)!.offset
   }
 
   close(): void {
