@@ -79,6 +79,7 @@ export class Checkpointer {
     for (const { logId, recoveryOffset } of last.content?.partitions ?? []) {
       this.#recoveryOffsets.set(logId, recoveryOffset)
     }
+    options.journal.oldestNeeded = last.generation
   }
 
   /** Starts a new journal generation, waiting for the checkpoint that frees a file if need be. */
@@ -91,6 +92,8 @@ export class Checkpointer {
         journal.roll(this.#oldestNeeded, mayAdd),
       )
       if (isRolled === true) break
+      // A start does not wait: whoever started it is told.
+      if (isRolled === undefined && !this.#isEnding && !committer.isPatient) throw this.#cause
       if (isRolled === undefined && this.#isEnding) {
         throw new AgentError('CLOSED', this.trouble!, { cause: this.#cause })
       }
@@ -278,5 +281,6 @@ export class Checkpointer {
     this.#last = { generation, sequence, state }
     for (const { logId, recoveryOffset } of marks) this.#recoveryOffsets.set(logId, recoveryOffset)
     this.#oldestNeeded = generation
+    this.#options.journal.oldestNeeded = generation
   }
 }

@@ -8,13 +8,14 @@
 // - What a commit holds is fixed in one turn, before anything is awaited: what is appended while it is
 //   written belongs to the next one, with its state.
 // - A commit larger than a frame takes several; recovery applies all of them or none.
-// - When the journal fails even in a fresh file, nothing is acked any more: `failure` stays set.
+// - When the journal fails even in a fresh file, nothing is acked until it takes frames again; a log
+//   that starts or ends does not wait for that: `failure` stays set.
 // - A listener that throws is a bug, and ends the process: it says nothing about the journal.
 
 import { SCRATCH } from '../../wasm/assembly/limits.ts'
 import type { Kernel } from '../../wasm/kernel.ts'
 import { assert } from '../base/assert.ts'
-import type { Clock } from '../base/clock.ts'
+import { type Clock, sleep } from '../base/clock.ts'
 import { AgentError, codeOf } from '../base/errors.ts'
 import type { Histogram } from '../base/telemetry.ts'
 import { CommitPacer } from './commit-pacer.ts'
@@ -32,6 +33,8 @@ import type { Tail } from './tail.ts'
 
 /** Appends wait for the next commit above this, so that a commit fits one frame as a rule. */
 export const OPEN_BYTES_MAX = 1_179_648
+const RETRY_MS = 1000
+
 export interface CommitterOptions {
   kernel: Kernel
   clock: Clock
@@ -50,6 +53,8 @@ export interface CommitterOptions {
   committed: (partitions: readonly PartitionLog[]) => void
   /** The journal gave up a file that could not be written: what it holds must go to segments. */
   abandoned: () => void
+  /** The journal takes nothing, for now. */
+  troubled: (trouble: string) => void
   failed: (failure: AgentError) => void
 }
 
@@ -77,6 +82,10 @@ export class Committer {
   /** Record and state bytes waiting for the next commit. */
   openBytes = 0
   failure: AgentError | undefined
+  /** Why nothing is acked at the moment. */
+  trouble: string | undefined
+  /** What the journal does not take is tried again; a start or an end does not wait for that. */
+  isPatient = false
 
   constructor(options: CommitterOptions) {
     this.#options = options
@@ -160,6 +169,18 @@ export class Committer {
     return new Promise((resolve, reject) => this.#waiters.push({ commit, resolve, reject }))
   }
 
+  /** The journal took nothing: true when it may be tried again, after a while. */
+  async again(error: unknown): Promise<boolean> {
+    const { clock, troubled } = this.#options
+    const mayWait = () => this.isPatient && this.failure === undefined
+    if (!mayWait()) return false
+    const isNew = this.trouble === undefined
+    this.trouble = `the journal cannot be written (${String(error)}): nothing is acked until it can`
+    if (isNew) troubled(this.trouble)
+    await sleep(clock, RETRY_MS)
+    return mayWait()
+  }
+
   /** Ends all waiting; nothing is committed after it. */
   close(error: AgentError): void {
     this.failure ??= error
@@ -218,6 +239,7 @@ export class Committer {
     const { generation } = journal
     const frames = this.#encode(state, partitions)
     await this.#write(journal, frames, time)
+    this.trouble = undefined
     this.#options.duration.observe(this.#pacer.end() / 1000)
     this.#announce(number, partitions, time)
     if (journal.generation !== generation) this.#options.abandoned()

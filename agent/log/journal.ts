@@ -14,7 +14,7 @@
 import { EGRESS, EGRESS_BYTES } from '../../wasm/assembly/limits.ts'
 import type { Kernel } from '../../wasm/kernel.ts'
 import { assert } from '../base/assert.ts'
-import { AgentError } from '../base/errors.ts'
+import { AgentError, codeOf } from '../base/errors.ts'
 import type { FileSystem, OpenFile } from './file-system.ts'
 import { writeInt64 } from './journal-entry.ts'
 
@@ -31,7 +31,7 @@ export const FLAG_MORE = 2
 const COMPRESS_ABOVE_BYTES = SECTOR_BYTES - FRAME_HEADER_BYTES
 /** Two take turns; more only while one that failed to sync waits for the checkpoint to release it. */
 const FILES_IN_TURN = 2
-const FILES_MAX = 4
+const FILES_MAX = 8
 /** A frame is on the disk when its write returns, and costs no more than its own sectors. */
 const FRAMES = { durable: true, direct: true } as const
 
@@ -57,6 +57,8 @@ export interface JournalOptions {
   randomSalt: () => number
   /** Files that could not even be opened. */
   unusable?: readonly string[]
+  /** No file took a frame; true when it may be tried again, some time having passed. */
+  again?: (error: unknown) => Promise<boolean>
 }
 
 interface JournalFile {
@@ -78,6 +80,8 @@ export class Journal {
   #previousCrc = 0
   #sequence = 1
   #firstSequence = 1
+  /** Generations below need not be kept: a checkpoint has what they have. */
+  oldestNeeded = 1
 
   private constructor(options: JournalOptions) {
     this.#options = options
@@ -185,23 +189,42 @@ export class Journal {
   /**
    * Writes one frame whose payload lies at `source` in kernel memory. Durable when it resolves.
    * After a failed write the pages may read back clean without being on disk, so the file is given
-   * up: the same frame goes to a fresh generation, and only if that fails too the error is thrown.
+   * up: the same frame goes to a fresh generation, again and again for as long as `again` says so.
    */
   async append(source: number, length: number, time: number, more: boolean): Promise<void> {
     assert(length <= FRAME_PAYLOAD_BYTES_MAX, 'a frame fits its staging region')
     const stored = this.#stage(source, length)
     try {
       await this.#write(stored, length, time, more)
-    } catch {
-      // Everything before this frame is durable in the old file, so it stays until a checkpoint.
-      const fresh = await this.#createFile(FILES_MAX)
-      if (fresh === undefined) throw new AgentError('STORAGE_IO', 'the journal has no file left')
-      const payload = Buffer.from(
+    } catch (error) {
+      const frame = Buffer.from(
         this.#options.kernel.u8.subarray(EGRESS, EGRESS + FRAME_HEADER_BYTES + stored),
       )
-      await this.roll(1, false)
-      this.#options.kernel.u8.set(payload, EGRESS)
-      await this.#write(stored, length, time, more)
+      await this.#appendElsewhere(error, frame, () => this.#write(stored, length, time, more))
+    }
+  }
+
+  /** Everything before this frame is durable in the old file, so that stays until a checkpoint. */
+  async #appendElsewhere(cause: unknown, frame: Buffer, write: () => Promise<void>): Promise<void> {
+    const { kernel, again = async () => false } = this.#options
+    let error = cause
+    for (let isFirst = true; ; isFirst = false) {
+      // Faults of the disk have a code; anything else is a bug.
+      if (codeOf(error) === '' || (!isFirst && !(await again(error)))) throw error
+      let fresh: JournalFile | undefined
+      try {
+        if (!(await this.roll(this.oldestNeeded, true))) {
+          throw new AgentError('STORAGE_IO', 'the journal has no file left')
+        }
+        fresh = this.#current
+        kernel.u8.set(frame, EGRESS)
+        await write()
+        return
+      } catch (next) {
+        error = next
+        // It holds nothing that was acked. All of it that counts is written again when it is used again.
+        if (fresh !== undefined) fresh.generation = 0
+      }
     }
   }
 
@@ -259,7 +282,18 @@ export class Journal {
     let number = 0
     while (taken.has(`${directory}/journal-${number}`)) number++
     const path = `${directory}/journal-${number}`
-    await this.#fill(path)
+    // A beginning of it would only take the room that others need.
+    const { free } = await fs.freeBytes(directory)
+    if (free < this.#options.fileBytes) {
+      const needs = `${path} needs ${this.#options.fileBytes} bytes`
+      throw new AgentError('STORAGE_FULL', `${needs}, its disk has ${free}; make room on it`)
+    }
+    try {
+      await this.#fill(path)
+    } catch (error) {
+      await fs.remove(path).catch(() => {})
+      throw error
+    }
     await fs.syncDirectory(directory)
     const handle = await fs.open(path, 'write', FRAMES)
     const file = { path, generation: 0, handle, isWhole: true }

@@ -220,7 +220,9 @@ export class Log {
 
   health(): { ok: boolean; reasons: string[] } {
     const reasons: string[] = []
-    if (this.#committer.failure !== undefined) reasons.push(this.#committer.failure.message)
+    const { failure, trouble } = this.#committer
+    if (failure !== undefined) reasons.push(failure.message)
+    if (trouble !== undefined) reasons.push(trouble)
     const stuckMs = this.#committer.writingMs
     if (stuckMs > STUCK_MS)
       reasons.push(`no commit for ${Math.round(stuckMs / 1000)} s: slow disk?`)
@@ -275,7 +277,8 @@ export class Log {
     const { kernel } = this
     const { files, unusable, last, resume, checkpoint, repair } = recovered
     const limits = { fileBytes: journalBytes, frameBytesMax, unusable }
-    const options = { fs, directory, kernel, ...limits, randomSalt }
+    const again = (error: unknown) => this.#committer.again(error)
+    const options = { fs, directory, kernel, ...limits, randomSalt, again }
     const journal = await Journal.open(options, files, last, resume)
     this.#journal = journal
     this.#checkpointer = this.#createCheckpointer(journal, checkpoint)
@@ -295,6 +298,7 @@ export class Log {
     }
     await this.#room.start(() => this.meter.writtenBytes)
     if (this.#options.retains) this.#retainer.start()
+    this.#committer.isPatient = true
     const took = Math.round(clock.monotonic() - started)
     logger.debug('store recovered', { frames: recovered.frames, ms: took })
   }
@@ -349,6 +353,7 @@ export class Log {
       rolled: (commit) => this.#checkpointer!.rolled(commit),
       committed: () => this.#room.committed(),
       abandoned: () => this.#checkpointer!.resume(),
+      troubled: (trouble) => logger.error(trouble),
       failed: (failure) => {
         logger.error(failure.message)
         for (const partition of this.#topics.partitions()) partition.fail(failure)
@@ -437,6 +442,7 @@ export class Log {
 
   async #close(): Promise<void> {
     const failures: unknown[] = []
+    this.#committer.isPatient = false
     this.#sealer.end()
     this.#checkpointer?.end()
     await this.#checkpointFinally().catch((error) => failures.push(error))

@@ -43,7 +43,7 @@ export interface ReserveOptions {
 /** No space, whoever owns it: the disk is full, or the user's quota is used up. */
 export function isNoSpace(error: unknown): boolean {
   const code = codeOf(error)
-  if (code === 'ENOSPC' || code === 'EDQUOT') return true
+  if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'STORAGE_FULL') return true
   return error instanceof Error && error.cause !== undefined && isNoSpace(error.cause)
 }
 

@@ -45,16 +45,51 @@ test('a listener that throws ends the process by its own name, not as a broken j
   assert.equal(log.health(), { ok: true, reasons: [] })
 })
 
-test('a disk that takes no frame is a fault: who waits is told, the process lives', async () => {
+test('a disk that takes no frame withholds acks, says so, and goes on by itself', async () => {
   const fs = new SimFileSystem(2)
   const clock = new WatchedClock(0)
   const log = await openSmallLog(fs, { clock })
-  for (let tries = 0; tries < 10; tries++) fs.failNext('write', { path: 'journal-' })
-  const waiting = log.durable(log.openCommit)
+  for (let round = 0; round < 12; round++) {
+    for (let tries = 0; tries < 10; tries++) fs.failNext('write', { path: 'journal-' })
+    let isDurable = false
+    const commit = log.openCommit
+    log.state.put('round', Buffer.from(String(round)))
+    log.durable(commit).then(() => (isDurable = true))
+    await settle()
+    assert.is(isDurable, false)
+    assert.match(log.health().reasons.join(), /the journal cannot be written .*acked until it can/)
+    fs.failNoMore()
+    for (let second = 0; second < 3; second++) {
+      clock.advance(1000)
+      await settle()
+    }
+    assert.is(isDurable, true, `round ${round}`)
+    assert.is(log.health().ok, true)
+  }
+  const journals = (await fs.list('/store')).filter((name) => name.startsWith('journal-'))
+  assert.ok(journals.length <= 8, journals.join())
+  assert.equal(clock.uncaught, [])
+  const next = await openSmallLog(fs.crash(), { clock: new WatchedClock(0) })
+  assert.is(next.state.get('round')?.toString(), '11')
+})
+
+test('a log that ends waits for no disk, and whoever waits is told', async () => {
+  const fs = new SimFileSystem(3)
+  const clock = new WatchedClock(0)
+  const log = await openSmallLog(fs, { clock })
+  for (let tries = 0; tries < 1000; tries++) fs.failNext('write', { path: 'journal-' })
+  const waiting = log.durable(log.openCommit).catch((error) => error)
   log.requestCommit()
-  const told = await waiting.catch((error) => error)
+  await settle()
+  const closing = log.close().catch((error) => error)
+  for (let second = 0; second < 3; second++) {
+    clock.advance(1000)
+    await settle()
+  }
+  const told = await waiting
   assert.is(told.code, 'STORAGE_IO')
   assert.match(told.message, /^the journal cannot be written/)
+  assert.is((await closing).code, 'STORAGE_IO')
   assert.equal(clock.uncaught, [])
 })
 

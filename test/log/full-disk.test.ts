@@ -118,38 +118,42 @@ async function occupy(fs: SimFileSystem): Promise<void> {
   await file.close()
 }
 
-test('one of twelve partitions that nobody drains is full; the others go on, with room for ever', async () => {
-  const budgetBytes = 4096 * KIB
-  const store = await open(new SimFileSystem(1), { budgetBytes }, LARGE)
-  const { log, clock } = store
-  const [frozen, ...drained] = await topic(store, 't', { partitions: 12 })
-  let taken = 0
-  for (let round = 0; round < 400; round++) {
-    if (append(frozen!, 12 * KIB)) taken++
-    for (const partition of drained) {
-      assert.is(partition.fullSince, undefined, `${partition.name} in round ${round}`)
-      while (!append(partition, 3 * KIB)) await pass(clock)
+test(
+  'one of twelve partitions that nobody drains is full; the others go on, with room for ever',
+  async () => {
+    const budgetBytes = 4096 * KIB
+    const store = await open(new SimFileSystem(1), { budgetBytes }, LARGE)
+    const { log, clock } = store
+    const [frozen, ...drained] = await topic(store, 't', { partitions: 12 })
+    let taken = 0
+    for (let round = 0; round < 400; round++) {
+      if (append(frozen!, 12 * KIB)) taken++
+      for (const partition of drained) {
+        assert.is(partition.fullSince, undefined, `${partition.name} in round ${round}`)
+        while (!append(partition, 3 * KIB)) await pass(clock)
+      }
+      await driven(clock, log.durable(log.openCommit - 1))
+      for (const partition of drained) partition.replicatedOffset = partition.highWatermark
+      await pass(clock)
+      assert.ok(log.diskBytes < budgetBytes, `${log.diskBytes} bytes`)
     }
-    await driven(clock, log.durable(log.openCommit - 1))
-    for (const partition of drained) partition.replicatedOffset = partition.highWatermark
-    await pass(clock)
-    assert.ok(log.diskBytes < budgetBytes, `${log.diskBytes} bytes`)
-  }
-  assert.ok(frozen!.fullSince !== undefined)
-  assert.is(frozen!.logStartOffset, 0)
-  assert.is(frozen!.highWatermark, taken)
-  assert.ok(drained.every(({ logStartOffset }) => logStartOffset > 0))
-  const { reasons } = log.health()
-  assert.match(reasons.join(), /^disk full: t-0 is above a share of \d+ bytes; raise it, /)
-  let isTold = false
-  log.onRoom(() => (isTold = true))
-  frozen!.replicatedOffset = frozen!.highWatermark
-  // Many files go, one after the other.
-  for (let round = 0; round < 6; round++) await calm(clock)
-  assert.ok(isTold)
-  assert.ok(append(frozen!, 12 * KIB))
-  await driven(clock, log.close())
-})
+    assert.ok(frozen!.fullSince !== undefined)
+    assert.is(frozen!.logStartOffset, 0)
+    assert.is(frozen!.highWatermark, taken)
+    assert.ok(drained.every(({ logStartOffset }) => logStartOffset > 0))
+    const { reasons } = log.health()
+    assert.match(reasons.join(), /^disk full: t-0 is above a share of \d+ bytes; raise it, /)
+    let isTold = false
+    log.onRoom(() => (isTold = true))
+    frozen!.replicatedOffset = frozen!.highWatermark
+    // Many files go, one after the other.
+    for (let round = 0; round < 6; round++) await calm(clock)
+    assert.ok(isTold)
+    assert.ok(append(frozen!, 12 * KIB))
+    await driven(clock, log.close())
+  },
+  { timeoutMs: 90_000 },
+)
 
 test('what is not upstream blocks the log, which goes on by itself when it is', async () => {
   const store = await open(new SimFileSystem(2), { budgetBytes: 400 * KIB })
@@ -299,6 +303,14 @@ test('at 0 bytes left what may be dropped is dropped', async () => {
   assert.is(partition!.losses.totals.dropped, (await hollowOffsets(store.log, partition!)).length)
   assert.ok(partition!.losses.totals.dropped > 0)
   await driven(store.clock, store.log.close())
+})
+
+test('a first start without room for a journal is one sentence', async () => {
+  const fs = new SimFileSystem(10, { capacityBytes: 60 * KIB })
+  const fault = await open(fs, {}).catch((error) => error)
+  assert.is(fault.code, 'STORAGE_FULL')
+  assert.match(fault.message, /journal-0 needs 65536 bytes, its disk has \d+; make room on it$/)
+  assert.not(fs.paths().includes(`${STORE}/lock`))
 })
 
 test.run()
