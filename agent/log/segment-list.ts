@@ -348,8 +348,13 @@ export class SegmentList {
   async sync(): Promise<number> {
     const { end } = this
     for (const segment of [...this.#rolled]) {
-      await segment.finish()
-      this.#rolled.delete(segment)
+      try {
+        await segment.finish()
+        this.#rolled.delete(segment)
+      } catch (error) {
+        // Indexes can be made again: no room for them holds up no checkpoint.
+        if (!isNoSpace(error)) throw error
+      }
     }
     for (const segment of [...this.#segments]) if (segment.isUnsynced) await segment.sync()
     if (this.#hasNewNames) await this.syncNames()

@@ -305,6 +305,19 @@ test('at 0 bytes left what may be dropped is dropped', async () => {
   await driven(store.clock, store.log.close())
 })
 
+test('indexes that find no room hold up no checkpoint', async () => {
+  const store = await open(new SimFileSystem(11), {})
+  const [partition] = await topic(store, 't')
+  for (let count = 0; count < 10_000; count++) {
+    store.fs.failNext('write', { code: 'ENOSPC', path: 'index' })
+  }
+  await fill(store, partition!, 200)
+  assert.equal(store.log.health().reasons, [])
+  store.fs.failNoMore()
+  assert.equal(await hollowOffsets(store.log, partition!), [])
+  await driven(store.clock, store.log.close())
+})
+
 test('a first start without room for a journal is one sentence', async () => {
   const fs = new SimFileSystem(10, { capacityBytes: 60 * KIB })
   const fault = await open(fs, {}).catch((error) => error)
