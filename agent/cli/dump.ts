@@ -9,7 +9,8 @@ import { type Command, EXIT, printLine } from './command.ts'
 export const command: Command = {
   help: `tributary dump FILE
 
-Shows a file of the store: a segment (.log), its .index or .timeindex, a journal or a checkpoint.
+Shows a file of the store: a segment (.log), its .index or .timeindex, a journal, a checkpoint or a
+partition.metadata.
 What does not hold is a line of its own. Changes nothing; a running agent may go on.`,
 
   async run(args, terminal) {

@@ -1,4 +1,4 @@
-// The files of a store as lines for people: segments, indexes, journals, checkpoints.
+// The files of a store as lines for people: segments, indexes, journals, checkpoints, metadata.
 //
 // Reads a few batches or one journal at a time. What does not hold is shown as a line, never thrown.
 
@@ -7,10 +7,20 @@ import { Kernel } from '../../wasm/kernel.ts'
 import { AgentError, codeOf } from '../base/errors.ts'
 import { codecName } from '../record/compression.ts'
 import { BATCH, decodeRecords, readBatchHeader } from '../record/record-batch.ts'
+import { readTolerantly } from './bad-sectors.ts'
 import { readCheckpoint } from './checkpoint.ts'
 import type { FileSystem, OpenFile } from './file-system.ts'
+import { GapTracker } from './gap-tracker.ts'
+import { SECTOR_BYTES } from './journal.ts'
 import { decodeEntries, type JournalEntry } from './journal-entry.ts'
-import { readFrames, readJournalBytes, readJournalHeader } from './journal-reader.ts'
+import {
+  decodeJournalHeader,
+  learnJournalHeader,
+  readFrames,
+  readJournalBytes,
+} from './journal-reader.ts'
+import type { LossReason } from './loss.ts'
+import { decodeMetadata, METADATA_FILE } from './partition-metadata.ts'
 import { baseOffsetOf } from './segment-file.ts'
 import {
   type IndexKind,
@@ -34,9 +44,10 @@ export async function* dumpFile(fs: FileSystem, path: string): AsyncGenerator<st
     yield* dumpSegment(fs, path, baseOffset, codecs)
   } else if (baseOffset !== undefined) {
     yield* dumpIndex(fs, path, baseOffset, name.endsWith('.index') ? 'offset' : 'time')
-  } else if (/^journal-\d+$/.test(name)) yield* dumpJournal(fs, path, codecs.kernel)
+  } else if (/^journal-\d+$/.test(name)) yield* dumpJournal(fs, path, codecs)
   else if (/^checkpoint-\d+$/.test(name)) yield* dumpCheckpoint(fs, path, codecs)
-  else throw usage(`${path} is no segment, index, journal or checkpoint`)
+  else if (name === METADATA_FILE) yield* dumpMetadata(fs, path, codecs)
+  else throw usage(`${path} is no segment, index, journal, checkpoint or ${METADATA_FILE}`)
 }
 
 async function* dumpSegment(
@@ -74,8 +85,20 @@ async function* dumpBatch(
 ): AsyncGenerator<string> {
   const bytes = Buffer.alloc(size)
   await file.read(bytes, position)
-  yield batchLine(bytes, position)
-  yield* recordLines(bytes, codecs)
+  const reason = hollowReason(bytes, codecs)
+  yield batchLine(bytes, position) + (reason === undefined ? '' : `, hollow (${reason})`)
+  // All of them are alike.
+  if (reason === undefined) yield* recordLines(bytes, codecs)
+}
+
+/** Why the records that a batch stands for are lost; undefined when it holds its own. */
+function hollowReason(batch: Buffer, codecs: Codecs): LossReason | undefined {
+  try {
+    for (const record of decodeRecords(batch, codecs)) return new GapTracker().take(record)
+  } catch (error) {
+    if (codeOf(error) === '') throw error
+  }
+  return undefined
 }
 
 function batchLine(bytes: Buffer, position: number): string {
@@ -123,16 +146,20 @@ async function* dumpIndex(
   if (at < bytes.length) yield `position ${at} half an entry`
 }
 
-async function* dumpJournal(fs: FileSystem, path: string, kernel: Kernel): AsyncGenerator<string> {
-  const file = await fs.open(path, 'read')
-  const header = await readJournalHeader(kernel, file)
-  await file.close()
-  if (header.kind !== 'header') {
-    yield `header ${header.kind}`
-    return
+async function* dumpJournal(fs: FileSystem, path: string, codecs: Codecs): AsyncGenerator<string> {
+  const { kernel } = codecs
+  const bytes = await readJournalBytes(fs, path)
+  const header = decodeJournalHeader(kernel, bytes.subarray(0, SECTOR_BYTES))
+  if (header.kind === 'header') {
+    yield `generation ${header.generation}, salt ${hex32(header.salt)}`
+  } else {
+    yield `header ${header.kind}${header.kind === 'newer' ? `: format ${header.version}` : ''}`
   }
-  yield `generation ${header.generation}, salt ${hex32(header.salt)}`
-  for (const outcome of readFrames(kernel, await readJournalBytes(fs, path), header)) {
+  if (header.kind === 'unused' || header.kind === 'newer') return
+  const chain = header.kind === 'header' ? header : learnJournalHeader(kernel, bytes, 0)
+  if (chain === undefined) return
+  if (header.kind !== 'header') yield `salt ${hex32(chain.salt)}, learnt from the first frame`
+  for (const outcome of readFrames(kernel, bytes, chain)) {
     if (outcome.kind === 'rot') yield `position ${outcome.position} rot up to ${outcome.resume}`
     if (outcome.kind === 'end')
       yield `position ${outcome.position} ${outcome.torn ? 'torn' : 'end'}`
@@ -142,11 +169,11 @@ async function* dumpJournal(fs: FileSystem, path: string, kernel: Kernel): Async
     yield `position ${position} frame ${sequence}: ${size} bytes, ${timeText(time)}${goesOn}`
     const entries = decodeEntries(payload)
     if (entries === undefined) yield '  unknown entry'
-    for (const entry of entries ?? []) yield `  ${entryText(entry)}`
+    for (const entry of entries ?? []) yield `  ${entryText(entry, codecs)}`
   }
 }
 
-function entryText(entry: JournalEntry): string {
+function entryText(entry: JournalEntry, codecs: Codecs): string {
   switch (entry.kind) {
     case 'records': {
       const first = entry.tailBase + entry.firstDelta
@@ -155,7 +182,10 @@ function entryText(entry: JournalEntry): string {
     }
     case 'batch': {
       const last = entry.baseOffset + entry.bytes.readInt32BE(BATCH.lastOffsetDelta)
-      return `log ${entry.logId} batch ${entry.baseOffset} to ${last}, ${entry.bytes.length} bytes`
+      const reason = hollowReason(entry.bytes, codecs)
+      const hollow = reason === undefined ? '' : `, hollow (${reason})`
+      const bytes = `${entry.bytes.length} bytes`
+      return `log ${entry.logId} batch ${entry.baseOffset} to ${last}, ${bytes}${hollow}`
     }
     case 'put':
       return `put ${entry.key} = ${shown(entry.value)}`
@@ -184,6 +214,16 @@ async function* dumpCheckpoint(
     }
   }
   for (const [key, value] of state) yield `state ${key} = ${shown(value)}`
+}
+
+async function* dumpMetadata(fs: FileSystem, path: string, codecs: Codecs): AsyncGenerator<string> {
+  const bytes = await readTolerantly(fs, path)
+  const metadata = bytes && decodeMetadata(bytes, codecs)
+  if (metadata === undefined) {
+    yield 'metadata does not hold'
+    return
+  }
+  for (const [name, value] of Object.entries(metadata)) yield `${name} ${JSON.stringify(value)}`
 }
 
 function timeText(ms: number): string {

@@ -1,6 +1,7 @@
 import * as assert from 'uvu/assert'
 import { codeOf } from '../../agent/base/errors.ts'
 import { dumpFile } from '../../agent/log/dump.ts'
+import { hollowBatch } from '../../agent/log/made-batch.ts'
 import { OpenFiles } from '../../agent/log/open-files.ts'
 import { ReadAhead } from '../../agent/log/read-ahead.ts'
 import { Segment } from '../../agent/log/segment.ts'
@@ -89,6 +90,44 @@ test('shows the entries of both indexes', async () => {
   assert.equal(await linesOf(fs, '/p/00000000000000000100.timeindex'), [
     'time 2026-01-01T00:00:01.500Z offset 101',
   ])
+})
+
+test('shows hollow batches as one line, in segments and in the journal', async () => {
+  const fs = new SimFileSystem(1)
+  await fs.makeDirectory('/p')
+  const hollow = hollowBatch({ from: 100, to: 2100, reason: 'file' }, TIME, codecs)
+  await (await fs.open(LOG, 'create')).write([hollow], 0)
+  const lines = await linesOf(fs, LOG)
+  assert.is(lines.length, 1)
+  assert.match(lines[0]!, /^position 0 batch 100 to 2099: 2000 records, .*, hollow \(file\)$/)
+
+  const log = await openSmallLog(fs)
+  const [partition] = (await log.createTopic('t', { partitions: 1, replicated: false })).partitions
+  partition!.appendBatch(hollowBatch({ from: 0, to: 2000, reason: 'journal' }, TIME, codecs))
+  await log.durable(log.openCommit)
+  const journal = await linesOf(fs, `${STORE}/journal-0`)
+  assert.match(journal.join('\n'), /^ {2}log 1 batch 0 to 1999, \d+ bytes, hollow \(journal\)$/m)
+})
+
+test('shows a journal whose header is lost, and the metadata of a partition', async () => {
+  const fs = new SimFileSystem(1)
+  const log = await openSmallLog(fs)
+  const topic = await log.createTopic('t', { partitions: 1, replicated: false })
+  await appendRecords(log, topic.partitions[0]!, 3)
+  const whole = await linesOf(fs, `${STORE}/journal-0`)
+  fs.rot(`${STORE}/journal-0`, 9)
+  const lines = await linesOf(fs, `${STORE}/journal-0`)
+  assert.is(lines[0], 'header corrupt')
+  assert.match(lines[1]!, /^salt [0-9a-f]{8}, learnt from the first frame$/)
+  assert.equal(lines.slice(2), whole.slice(1))
+  await log.close()
+  const path = `${STORE}/t-0/partition.metadata`
+  const metadata = await linesOf(fs, path)
+  for (const line of ['topic "t"', 'partition 0', 'logIds [1]', 'gateway "small"']) {
+    assert.ok(metadata.includes(line), metadata.join('\n'))
+  }
+  fs.rot(path, 5)
+  assert.equal(await linesOf(fs, path), ['metadata does not hold'])
 })
 
 test('shows the frames and entries of a journal and what a checkpoint holds', async () => {
