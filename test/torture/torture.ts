@@ -1,25 +1,30 @@
-// Rounds of kill -9 under load: of the agent, of Kafka, of both; then everything is compared.
+// Rounds of everything that happens to a gateway under load; then everything is compared.
 //
 //   npm run torture -- --rounds 100 [--seed S]
 //   npm run torture -- --power-cuts 50           power cuts instead: power-cut.ts
 //
-// A round: publishers with persistent sessions send QoS 1 and QoS 2; something is killed, perhaps
-// again while it recovers, connections are dropped; all comes back; publishers wait for their last
-// acks and the upstream for its last record. Then must hold: nothing acked is lost, nothing of QoS 2
-// is there twice, every record stands at the same offset in the gateway and in Kafka with the same
-// bytes, and `tributary verify` finds the stopped store clean. A fault ends the run; the folders of
-// a failed run are kept, the seed and the agent's last words are printed.
+// A round: publishers with persistent sessions send QoS 1 and QoS 2; something strikes (strikes.ts:
+// kill -9 of the agent, of Kafka, of both, SIGSTOP and SIGCONT, a disk without a byte left), some
+// connections are dropped; all comes back; publishers wait for their last acks and the upstream for its
+// last record. Then must hold: nothing acked is lost, nothing of QoS 2 is there twice, every record
+// stands at the same offset in the gateway and in Kafka with the same bytes, and `tributary verify`
+// finds the stopped store clean. A fault ends the run; the folders of a failed run are kept, the seed
+// and the agent's last words are printed.
 
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { AgentProcess } from '../support/agent-process.ts'
 import { KafkaCluster } from '../support/kafka-cluster.ts'
-import { waitUntil } from '../support/ports.ts'
+import { SmallDisk } from '../support/small-disk.ts'
+import { Crowd } from './crowd.ts'
 import { Ledger } from './ledger.ts'
 import { MirrorCheck } from './mirror-check.ts'
 import { type PowerCutReport, powerCuts } from './power-cut.ts'
-import { Publisher } from './publisher.ts'
 import { Random } from './random.ts'
+import { type Strike, Strikes, type Struck } from './strikes.ts'
 
 export interface TortureOptions {
   rounds: number
@@ -32,16 +37,13 @@ export interface TortureReport {
   records: number
   /** Repeats of QoS 1 messages: MQTT allows them. */
   repeats: number
-  kills: { agent: number; kafka: number }
+  strikes: Readonly<Record<Strike, number>>
   faults: string[]
 }
 
-type Target = 'agent' | 'kafka' | 'both'
-
-/** The agent more often: its rounds are shorter. */
-const TARGETS: readonly Target[] = ['agent', 'agent', 'agent', 'kafka', 'both']
 const PUBLISHERS_EACH = 5
 const WINDOW = 20
+const PADDING_MAX = 200
 const SURGE_MS_MAX = 250
 const QUIET_LIMIT_MS = 30_000
 const REPLICATED_LIMIT_MS = 60_000
@@ -51,13 +53,24 @@ const LOG_SHOWN = 6000
 export async function torture(options: TortureOptions): Promise<TortureReport | undefined> {
   const kafka = await KafkaCluster.create()
   if (kafka === undefined) return undefined
-  const agent = await AgentProcess.create({
-    gateway: 'torture',
-    routes: [{ mqttTopic: 'torture/{client}/{qos}', topic: 'messages', key: '{client}' }],
-    storage: { segmentBytes: '1MiB' },
-    upstream: { bootstrapServers: [kafka.bootstrapServers] },
-  })
-  const run = new TortureRun(options, kafka, agent)
+  const folder = mkdtempSync(join(tmpdir(), 'tributary-torture-'))
+  const disk = await SmallDisk.mount(folder, { size: '192m' })
+  if (disk === undefined) {
+    console.log('skipped: rounds of a full disk (needs unshare and the right to mount)')
+  }
+  const dataDir = join(folder, 'data')
+  const agent = await AgentProcess.create(
+    {
+      gateway: 'torture',
+      dataDir,
+      routes: [{ mqttTopic: 'torture/{client}/{qos}', topic: 'messages', key: '{client}' }],
+      storage: { segmentBytes: '1MiB', diskBudget: '100%', keepFree: '8MiB' },
+      upstream: { bootstrapServers: [kafka.bootstrapServers] },
+    },
+    disk === undefined ? {} : { launcher: disk.launcher },
+  )
+  const random = new Random(options.seed)
+  const run = new TortureRun(options, { agent, kafka, disk, dataDir, random })
   try {
     await run.start()
     for (let round = 1; round <= options.rounds && run.report.faults.length === 0; round++) {
@@ -67,7 +80,7 @@ export async function torture(options: TortureOptions): Promise<TortureReport | 
     run.report.faults.push((error as Error).message)
     run.collectFaults()
   } finally {
-    await run.end()
+    await run.end(folder)
   }
   return run.report
 }
@@ -75,139 +88,51 @@ export async function torture(options: TortureOptions): Promise<TortureReport | 
 class TortureRun {
   readonly report: TortureReport
   readonly #options: TortureOptions
-  readonly #kafka: KafkaCluster
-  readonly #agent: AgentProcess
+  readonly #struck: Struck
   readonly #random: Random
-  readonly #publishers: Publisher[] = []
+  readonly #crowd: Crowd
   readonly #ledger: Ledger
   readonly #mirror: MirrorCheck
+  readonly #strikes: Strikes
 
-  constructor(options: TortureOptions, kafka: KafkaCluster, agent: AgentProcess) {
+  constructor(options: TortureOptions, struck: Struck) {
     this.#options = options
-    this.#kafka = kafka
-    this.#agent = agent
-    this.#random = new Random(options.seed)
-    for (let index = 0; index < 2 * PUBLISHERS_EACH; index++) this.#addPublisher(index)
-    this.#ledger = new Ledger(this.#publishers)
-    this.#mirror = new MirrorCheck(agent.kafkaAddress, kafka.bootstrapServers)
-    const kills = { agent: 0, kafka: 0 }
-    this.report = { rounds: 0, records: 0, repeats: 0, kills, faults: [] }
-  }
-
-  #addPublisher(index: number): void {
-    const qos = index % 2 === 0 ? 1 : 2
-    const clientId = `q${qos}-${index}`
-    const random = new Random(this.#options.seed * 1000 + index)
-    const mqttTopic = `torture/${clientId}/${qos}`
-    const port = this.#agent.mqttPort
-    const options = {
-      port,
-      clientId,
-      qos,
-      mqttTopic,
-      window: WINDOW,
-      paddingMax: 200,
-      random,
-    } as const
-    this.#publishers.push(new Publisher(options))
+    this.#struck = struck
+    this.#random = struck.random
+    const { seed } = options
+    const { mqttPort: port } = struck.agent
+    const size = { each: PUBLISHERS_EACH, window: WINDOW, paddingMax: PADDING_MAX }
+    this.#crowd = new Crowd({ port, prefix: 'torture', seed, ...size })
+    this.#ledger = new Ledger(this.#crowd.publishers)
+    this.#mirror = new MirrorCheck(struck.agent.kafkaAddress, struck.kafka.bootstrapServers)
+    this.#strikes = new Strikes(struck)
+    this.report = { rounds: 0, records: 0, repeats: 0, strikes: this.#strikes.counts, faults: [] }
   }
 
   async start(): Promise<void> {
-    await Promise.all([this.#kafka.start(), this.#agent.start()])
-    for (const publisher of this.#publishers) publisher.start()
+    await Promise.all([this.#struck.kafka.start(), this.#struck.agent.start()])
+    this.#crowd.start()
   }
 
   async round(round: number): Promise<void> {
     const before = performance.now()
-    const target = this.#random.pick(TARGETS)
+    const strike = this.#strikes.next()
     await delay(this.#random.between(200, 1000))
-    for (const publisher of this.#publishers) publisher.surge()
+    this.#crowd.surge()
     await delay(this.#random.between(20, SURGE_MS_MAX))
-    await this.#strike(target, () => {
-      for (const publisher of this.#publishers) publisher.calm()
-    })
-    this.#dropSome()
+    await this.#strikes.strike(strike, () => this.#crowd.calm())
+    for (const publisher of this.#crowd.publishers) if (this.#random.chance(0.2)) publisher.drop()
     await delay(this.#random.between(200, 800))
-    await this.#quiet()
-    const status = await this.#agent.replicated(REPLICATED_LIMIT_MS)
+    await this.#crowd.quiet(QUIET_LIMIT_MS)
+    const status = await this.#struck.agent.replicated(REPLICATED_LIMIT_MS)
     await this.#mirror.compare(status, (place, value) => this.#ledger.enter(place, value))
     this.#ledger.close()
-    if (target === 'kafka') await this.#stopCleanly()
-    for (const publisher of this.#publishers) publisher.resume()
-    this.#take(round, target, (performance.now() - before) / 1000)
+    if (strike === 'kill kafka') await this.#strikes.restart()
+    this.#crowd.resume()
+    this.#take(round, strike, (performance.now() - before) / 1000)
   }
 
-  /** Kills the target under load, calls `struck`, and brings the target back. */
-  async #strike(target: Target, struck: () => void): Promise<void> {
-    const random = this.#random
-    if (target === 'agent') return this.#killAgent(struck)
-    if (target === 'kafka') {
-      await this.#killKafka()
-      struck()
-      await delay(random.between(0, 1500))
-      return this.#kafka.start()
-    }
-    const [pause, kafkaPause] = [random.between(0, 300), random.between(0, 1000)]
-    await Promise.all([
-      this.#killAgent(struck, pause),
-      this.#killKafka()
-        .then(() => delay(kafkaPause))
-        .then(() => this.#kafka.start()),
-    ])
-  }
-
-  /** kill -9, verify what lies on disk, start; one time in three killed again while it recovers. */
-  async #killAgent(struck: () => void, pauseMs = 0): Promise<void> {
-    await this.#agent.kill()
-    struck()
-    this.report.kills.agent++
-    await this.#verify('after kill -9')
-    await delay(pauseMs)
-    if (this.#random.chance(1 / 3)) {
-      this.#agent.spawn()
-      await delay(this.#random.between(20, 500))
-      await this.#agent.kill()
-      this.report.kills.agent++
-      await this.#verify('after kill -9 while it recovered')
-    }
-    await this.#agent.start()
-  }
-
-  async #killKafka(): Promise<void> {
-    await this.#kafka.kill()
-    this.report.kills.kafka++
-  }
-
-  #dropSome(): void {
-    for (const publisher of this.#publishers) if (this.#random.chance(0.2)) publisher.drop()
-  }
-
-  /** No new messages; resolves when every ack has come. */
-  async #quiet(): Promise<void> {
-    for (const publisher of this.#publishers) publisher.pause()
-    const idle = () => this.#publishers.every((publisher) => publisher.isIdle)
-    try {
-      await waitUntil('every message is acked', QUIET_LIMIT_MS, idle)
-    } catch (error) {
-      const stuck = this.#publishers.filter((publisher) => !publisher.isIdle)
-      const names = stuck.map(({ clientId, unacked }) => `${clientId}: ${unacked}`)
-      throw new Error(`${(error as Error).message}; unacked ${names.join(', ')}`)
-    }
-  }
-
-  async #stopCleanly(): Promise<void> {
-    const code = await this.#agent.stop()
-    if (code !== 0) this.report.faults.push(`the agent ended with ${code} after SIGTERM`)
-    await this.#verify('after SIGTERM')
-    await this.#agent.start()
-  }
-
-  async #verify(when: string): Promise<void> {
-    const { code, stdout, stderr } = await this.#agent.command(['verify', this.#agent.dataDir])
-    if (code !== 0) this.report.faults.push(`verify ${when} exits ${code}: ${stdout}${stderr}`)
-  }
-
-  #take(round: number, target: Target, seconds: number): void {
+  #take(round: number, strike: Strike, seconds: number): void {
     const { report } = this
     this.collectFaults()
     report.rounds = round
@@ -216,30 +141,38 @@ class TortureRun {
     const counts = `${report.records} records, ${report.repeats} QoS 1 repeats`
     const verdict = report.faults.length === 0 ? 'ok' : 'FAILED'
     this.#options.log(
-      `round ${round}  kill ${target.padEnd(5)}  ${seconds.toFixed(1)} s  ${counts}  ${verdict}`,
+      `round ${round}  ${strike.padEnd(11)}  ${seconds.toFixed(1)} s  ${counts}  ${verdict}`,
     )
   }
 
-  /** What publishers, ledger and comparison have found, into the report. */
+  /** What strikes, publishers, ledger and comparison have found, into the report. */
   collectFaults(): void {
-    const found = this.#publishers.flatMap((publisher) => publisher.faults.splice(0))
     this.report.faults.push(
-      ...found,
+      ...this.#strikes.faults.splice(0),
+      ...this.#crowd.takeFaults(),
       ...this.#ledger.faults.splice(0),
       ...this.#mirror.faults.splice(0),
     )
   }
 
-  async end(): Promise<void> {
-    for (const publisher of this.#publishers) publisher.close()
+  async end(folder: string): Promise<void> {
+    const { agent, kafka, disk } = this.#struck
+    this.#crowd.close()
+    kafka.nodes[0]!.signal('SIGCONT')
     if (this.report.faults.length === 0) {
-      await Promise.all([this.#agent.remove(), this.#kafka.remove()])
+      await Promise.all([agent.remove(), kafka.remove()])
+      disk?.unmount()
+      rmSync(folder, { recursive: true, force: true })
       return
     }
-    await Promise.all([this.#agent.kill(), this.#kafka.kill()])
+    await Promise.all([agent.kill(), kafka.kill()])
+    // What is mounted would go with this process.
+    if (disk !== undefined) cpSync(disk.path('data'), `${folder}-store`, { recursive: true })
+    disk?.unmount()
     const { seed, log } = this.#options
-    log(`seed ${seed}; kept: ${this.#agent.folder} ${this.#kafka.folder}`)
-    log(this.#agent.log.slice(-LOG_SHOWN))
+    const store = disk === undefined ? folder : `${folder}-store`
+    log(`seed ${seed}; kept: ${agent.folder} ${kafka.folder} ${store}`)
+    log(agent.log.slice(-LOG_SHOWN))
   }
 }
 
@@ -264,7 +197,8 @@ async function main(): Promise<void> {
 function summaryOf(report: TortureReport | PowerCutReport): string {
   const counts = `${report.rounds} rounds, ${report.records} records`
   if ('ackedAtCut' in report) return `${counts}, ${report.ackedAtCut} acked before the last cut`
-  return `${counts}, ${report.kills.agent} kills of the agent, ${report.kills.kafka} of Kafka`
+  const strikes = Object.entries(report.strikes).map(([strike, count]) => `${strike} ${count}`)
+  return `${counts}; ${strikes.join(', ')}`
 }
 
 if (import.meta.url === `file://${process.argv[1]}`) await main()
