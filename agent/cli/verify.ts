@@ -107,7 +107,7 @@ async function verified(directory: string, json: boolean, terminal: Terminal): P
 async function verifyLocked(directory: string, terminal: Terminal): Promise<VerifyResult> {
   // On a full disk, too.
   const fs = withReserveOf(directory, nodeFileSystem, terminal.clock)
-  const lock = await lockStore(fs, directory)
+  const lock = await lockStore(fs, directory, { device: nodeFileSystem })
   try {
     const bytes = terminal.stderr.isTTY ? await bytesOf(directory) : 0
     return await withProgress(bytes, terminal, (onProgress) =>

@@ -19,7 +19,7 @@ import { Log } from './log.ts'
 import type { LogOptions } from './log-options.ts'
 import type { PartitionLog } from './partition-log.ts'
 import { withReserveOf } from './reserve.ts'
-import { type LockOptions, lockStore } from './store-lock.ts'
+import { type LockHandle, type LockOptions, lockStore } from './store-lock.ts'
 import { type VerifyOptions, type VerifyResult, verifyStore } from './verify.ts'
 
 export interface RepairOptions {
@@ -76,8 +76,8 @@ export function needsRepair({ findings }: VerifyResult): boolean {
 }
 
 async function verifyLocked(options: RepairOptions): Promise<VerifyResult> {
-  const { fs, directory, kernel, onProgress, lock } = options
-  const handle = await lockStore(withReserveOf(directory, fs, options.clock), directory, lock)
+  const { fs, directory, kernel, onProgress } = options
+  const handle = await lockAsRepairer(options)
   try {
     return await verifyStore(fs, directory, {
       ...(kernel && { kernel }),
@@ -88,13 +88,18 @@ async function verifyLocked(options: RepairOptions): Promise<VerifyResult> {
   }
 }
 
+/** Also on a disk without a byte left. */
+function lockAsRepairer({ fs, directory, clock, lock }: RepairOptions): Promise<LockHandle> {
+  return lockStore(withReserveOf(directory, fs, clock), directory, { device: fs, ...lock })
+}
+
 async function mend(
   options: RepairOptions,
   { findings }: VerifyResult,
   complaints: string[],
 ): Promise<void> {
   const { fs, directory, clock, kernel, lock } = options
-  const handle = await lockStore(withReserveOf(directory, fs, options.clock), directory, lock)
+  const handle = await lockAsRepairer(options)
   try {
     for (const finding of findings) await mendFile(fs, finding)
   } finally {
@@ -142,6 +147,13 @@ async function mendFile(fs: FileSystem, { kind, path, position }: Finding): Prom
 }
 
 async function readAll(partition: PartitionLog, complaints: string[]): Promise<void> {
+  await readRecords(partition, complaints)
+  const all = { from: partition.logStartOffset, to: Number.POSITIVE_INFINITY }
+  // A segment needs its indexes for that, and makes them again when they are missing.
+  for (const segment of partition.segments.within(all)) await segment.maxTimestamp()
+}
+
+async function readRecords(partition: PartitionLog, complaints: string[]): Promise<void> {
   let offset = partition.logStartOffset
   while (offset < partition.highWatermark) {
     try {
