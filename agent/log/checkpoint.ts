@@ -5,11 +5,13 @@
 //   i64 wall time ms, u32 state entries, u32 partitions, i64 first journal sequence still needed,
 //   state entry:  u16 key length, u32 value length, key, value
 //   partition:    u32 log id, i64 recovery offset, u32 segments,
-//                 segment: i64 base offset, i64 arrival ms of its newest record
+//                 segment: i64 base offset, i64 arrival ms of its newest record, i32 bytes,
+//                          i64 greatest timestamp
 //   u32 crc of everything before
 //
-// Flags: 1 = a clean stop wrote it; the generation it names had not begun. Version 1 has neither flags
-// nor sequence. In every version the last four bytes are the CRC: only what holds can be newer.
+// Flags: 1 = a clean stop wrote it; the generation it names had not begun. Version 1 has no flags,
+// no sequence and of a segment the first two fields. In every version the last four bytes are the CRC:
+// only what holds can be newer.
 //
 // Order on disk: segment data → their directories → this file → only then is journal space reused.
 
@@ -24,12 +26,20 @@ export const CHECKPOINT_FILES = ['checkpoint-0', 'checkpoint-1'] as const
 const MAGIC = 0x54524350
 const HEADER_BYTES = 48
 const HEADER_BYTES_V1 = 40
+const MARK_BYTES = 28
+const MARK_BYTES_V1 = 16
 const FLAG_CLEAN = 1
+const UNKNOWN_BYTES = -1
+const UNKNOWN_TIMESTAMP = -2
 const BLOCK_BYTES = 4096
 
 export interface SegmentMark {
   baseOffset: number
   arrival: number
+  /** Up to the recovery offset; undefined: not known. */
+  bytes: number | undefined
+  /** Greatest of its records, −1 when none has one; undefined: not known. */
+  maxTimestamp: number | undefined
 }
 
 export interface PartitionMark {
@@ -79,13 +89,16 @@ export function encodeCheckpoint(checkpoint: Checkpoint, codecs: Codecs): Buffer
     parts.push(entry, value)
   }
   for (const { logId, recoveryOffset, segments } of checkpoint.partitions) {
-    const entry = Buffer.alloc(16 + 16 * segments.length)
+    const entry = Buffer.alloc(16 + MARK_BYTES * segments.length)
     entry.writeUInt32BE(logId, 0)
     entry.writeBigInt64BE(BigInt(recoveryOffset), 4)
     entry.writeUInt32BE(segments.length, 12)
-    for (const [index, segment] of segments.entries()) {
-      entry.writeBigInt64BE(BigInt(segment.baseOffset), 16 + 16 * index)
-      entry.writeBigInt64BE(BigInt(Math.trunc(segment.arrival)), 24 + 16 * index)
+    for (const [index, mark] of segments.entries()) {
+      const at = 16 + MARK_BYTES * index
+      entry.writeBigInt64BE(BigInt(mark.baseOffset), at)
+      entry.writeBigInt64BE(BigInt(Math.trunc(mark.arrival)), at + 8)
+      entry.writeInt32BE(mark.bytes ?? UNKNOWN_BYTES, at + 16)
+      entry.writeBigInt64BE(BigInt(mark.maxTimestamp ?? UNKNOWN_TIMESTAMP), at + 20)
     }
     parts.push(entry)
   }
@@ -117,13 +130,14 @@ export function decodeCheckpoint(bytes: Buffer, codecs: Codecs): CheckpointOutco
   const partitions: PartitionMark[] = []
   for (let left = body.readUInt32BE(36); left > 0; left--) {
     const segments: SegmentMark[] = []
-    const count = body.readUInt32BE(position + 12)
-    for (let at = position + 16; at < position + 16 + 16 * count; at += 16) {
-      segments.push({ baseOffset: readInt64(body, at), arrival: readInt64(body, at + 8) })
+    const markBytes = version === 1 ? MARK_BYTES_V1 : MARK_BYTES
+    const end = position + 16 + markBytes * body.readUInt32BE(position + 12)
+    for (let at = position + 16; at < end; at += markBytes) {
+      segments.push(readMark(body, at, version))
     }
     const recoveryOffset = readInt64(body, position + 4)
     partitions.push({ logId: body.readUInt32BE(position), recoveryOffset, segments })
-    position += 16 + 16 * count
+    position = end
   }
   const checkpoint: Checkpoint = {
     number: readInt64(body, 8),
@@ -135,6 +149,18 @@ export function decodeCheckpoint(bytes: Buffer, codecs: Codecs): CheckpointOutco
     partitions,
   }
   return { kind: 'checkpoint', checkpoint }
+}
+
+function readMark(body: Buffer, at: number, version: number): SegmentMark {
+  const [baseOffset, arrival] = [readInt64(body, at), readInt64(body, at + 8)]
+  if (version === 1) return { baseOffset, arrival, bytes: undefined, maxTimestamp: undefined }
+  const [bytes, timestamp] = [body.readInt32BE(at + 16), readInt64(body, at + 20)]
+  return {
+    baseOffset,
+    arrival,
+    bytes: bytes === UNKNOWN_BYTES ? undefined : bytes,
+    maxTimestamp: timestamp === UNKNOWN_TIMESTAMP ? undefined : timestamp,
+  }
 }
 
 /** What the disk refuses to give is damage like any other. */

@@ -268,9 +268,8 @@ export class Checkpointer {
     await this.#options.metadata.update(partitions())
     const marks: PartitionMark[] = []
     for (const partition of [...partitions()]) {
-      const recoveryOffset = await partition.segments.sync()
-      const { logId } = partition
-      marks.push({ logId, recoveryOffset, segments: partition.segments.marks() })
+      const synced = await partition.segments.sync()
+      marks.push({ logId: partition.logId, ...synced })
     }
     const number = this.#number + 1
     const time = clock.now()

@@ -108,8 +108,9 @@ export class DiskBudget {
   async #look(): Promise<void> {
     const { fs, directory, limits, used, looked, failed } = this.#options
     try {
-      const { bytes, missingBytes } = await used()
+      // In this order: what the reserve gives up meanwhile is nobody's to use.
       const { free, total } = await fs.freeBytes(directory)
+      const { bytes, missingBytes } = await used()
       if (this.#isClosed) return
       const budget = budgetOf(limits, total)
       const beside = bytes - missingBytes + free - limits.keepFreeBytes

@@ -6,6 +6,7 @@
 //   a finished segment has its greatest timestamp as the last time entry.
 // - Changes come one at a time, from the segment; searches at any time.
 
+import { codeOf } from '../base/errors.ts'
 import type { FileSystem } from './file-system.ts'
 import type { OpenFiles } from './open-files.ts'
 import { type IndexCache, type IndexLookup, SegmentIndex } from './segment-index.ts'
@@ -42,6 +43,8 @@ export class IndexPair {
   readonly #fs: FileSystem
   readonly #baseOffset: number
   readonly #log: IndexedLog
+  /** The entries go up to the end of the log, so that others may be added. */
+  #isComplete = false
   #syncFailed = false
   #maxTimestamp: number | undefined
   #maxTimestampOffset: number
@@ -63,9 +66,9 @@ export class IndexPair {
     this.#log = log
   }
 
-  /** Greatest timestamp of the batches added; undefined when the files were not asked yet. */
+  /** Greatest timestamp of the whole log; undefined until the log was followed to its end. */
   get maxTimestamp(): number | undefined {
-    return this.#maxTimestamp
+    return this.#isComplete ? this.#maxTimestamp : undefined
   }
 
   /** No entries: the segment is empty, or what is in the files is not to be believed. */
@@ -73,6 +76,7 @@ export class IndexPair {
     this.offsets.clear()
     this.times.clear()
     this.isKnown = true
+    this.#isComplete = true
     this.#maxTimestamp = -1
     this.#maxTimestampOffset = this.#baseOffset
     this.#indexedTimestamp = -1
@@ -99,10 +103,11 @@ export class IndexPair {
   }
 
   /** Adds the last time entry; both files are durable when it resolves. */
-  async finish(): Promise<void> {
+  async finish(endOffset: number): Promise<void> {
     // After a failed sync another one proves nothing: all of it is written again. What is not known
     // may be of a file that was replaced.
     if (this.#syncFailed || !this.isKnown) await this.rebuild()
+    await this.complete(endOffset)
     this.#addTime()
     this.#syncFailed = true
     await this.offsets.sync()
@@ -119,9 +124,11 @@ export class IndexPair {
   /** Both again, from all headers that can be followed. */
   async rebuild(): Promise<void> {
     this.clear()
+    this.#isComplete = false
     await this.#log.walk({ position: 0, baseOffset: this.#baseOffset }, (batch) => this.add(batch))
+    this.#isComplete = true
     this.#addTime()
-    await this.flush()
+    await this.#tryFlush()
   }
 
   /** The nearest indexed batch that does not lie behind an offset. */
@@ -153,15 +160,16 @@ export class IndexPair {
     return { lastOffset: this.#baseOffset + entry.value, maxTimestamp: entry.key }
   }
 
-  /** Of a finished segment the last time entry; of any other, the headers are read again. */
-  async learnMaxTimestamp(): Promise<void> {
-    await this.load()
-    if (this.#maxTimestamp !== undefined) return
-    const last = await this.times.last()
-    if (last.kind !== 'entry') return this.rebuild()
-    this.#maxTimestamp = last.key
-    this.#maxTimestampOffset = this.#baseOffset + last.value
-    this.#indexedTimestamp = last.key
+  /** The log ends at an offset: what entries lack up to there is made from the headers. */
+  async complete(endOffset: number): Promise<void> {
+    if (!this.#isComplete) await this.cutAt(endOffset)
+  }
+
+  /** The same, for a log that nothing is added to: what was wrong in the files is written again. */
+  async learn(endOffset: number): Promise<void> {
+    await this.complete(endOffset)
+    this.#addTime()
+    await this.#tryFlush()
   }
 
   /**
@@ -170,25 +178,36 @@ export class IndexPair {
    */
   async cutAt(offset: number): Promise<BatchStart> {
     if (!this.isKnown && !(await this.#adopt())) this.clear()
+    this.#isComplete = false
     let at = await this.#dropFrom(offset)
     if (at === undefined) {
       this.clear()
+      this.#isComplete = false
       at = { position: 0, baseOffset: this.#baseOffset }
     }
-    if (at.baseOffset >= offset) return at
     let reached = at
-    await this.#log.walk(at, (batch) => {
-      if (batch.nextOffset > offset) return true
-      this.add(batch)
-      reached = { position: batch.position + batch.size, baseOffset: batch.nextOffset }
-      return batch.nextOffset === offset
-    })
+    if (at.baseOffset < offset) {
+      await this.#log.walk(at, (batch) => {
+        if (batch.nextOffset > offset) return true
+        this.add(batch)
+        reached = { position: batch.position + batch.size, baseOffset: batch.nextOffset }
+        return batch.nextOffset === offset
+      })
+    }
+    this.#isComplete = true
     return reached
   }
 
   async close(): Promise<void> {
     await this.offsets.close()
     await this.times.close()
+  }
+
+  /** Whoever only wants to read must not fail because the disk is full. */
+  async #tryFlush(): Promise<void> {
+    await this.flush().catch((error) => {
+      if (codeOf(error) === '') throw error
+    })
   }
 
   async #adopt(): Promise<boolean> {

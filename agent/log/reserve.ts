@@ -154,7 +154,12 @@ export class Reserve implements FileSystem {
     if (has === 0 || half < least) return false
     const file = await fs.open(this.#path, 'write')
     try {
+      // Counted as missing before it is free.
+      this.#size = half
       await file.truncate(half)
+    } catch (error) {
+      this.#size = undefined
+      throw error
     } finally {
       await file.close()
     }
@@ -163,7 +168,6 @@ export class Reserve implements FileSystem {
     if (has === bytes) {
       this.#pauseMs = hasLasted ? PAUSE_MS : Math.min(this.#pauseMs * 2, PAUSE_MS_MAX)
     }
-    this.#size = half
     this.#spentAt = now
     spent()
     return true

@@ -35,6 +35,8 @@ export class SegmentFile {
   readonly #baseOffset: number
   /** Bytes of whole batches, written. */
   size = 0
+  /** The size is what a checkpoint said, and nobody has looked yet. */
+  isEstimate = false
   isUnsynced = false
   #syncFailed = false
   /** How often it was replaced: positions of before then mean nothing any more. */
@@ -59,11 +61,26 @@ export class SegmentFile {
     await (await this.#context.fs.open(this.path, 'exclusive')).close()
   }
 
-  /** Fault: CORRUPT_STORE when it is missing. */
-  async find(): Promise<void> {
+  /**
+   * With the bytes that a checkpoint knows, the disk is not asked before it is read: a file that was
+   * written anew since has another size. Fault, without: CORRUPT_STORE when it is missing.
+   */
+  async find(marked?: number): Promise<void> {
+    if (marked !== undefined) {
+      this.size = marked
+      this.isEstimate = true
+      return
+    }
     const size = await this.#context.fs.size(this.path)
     if (size === undefined) throw new AgentError('CORRUPT_STORE', `${this.path} is missing`)
     this.size = size
+    this.isEstimate = false
+  }
+
+  /** The size, looked up when that was not done yet. */
+  async known(): Promise<number> {
+    if (this.isEstimate) await this.find()
+    return this.size
   }
 
   use<T>(work: (file: OpenFile) => Promise<T>): Promise<T> {
@@ -75,8 +92,9 @@ export class SegmentFile {
   }
 
   /** As many bytes as there are below `end`. */
-  async bytesAt(position: number, count: number, end = this.size): Promise<Buffer> {
-    const bytes = Buffer.allocUnsafe(Math.max(0, Math.min(count, end - position)))
+  async bytesAt(position: number, count: number, end?: number): Promise<Buffer> {
+    const limit = end ?? (await this.known())
+    const bytes = Buffer.allocUnsafe(Math.max(0, Math.min(count, limit - position)))
     return bytes.subarray(0, await this.read(position, bytes))
   }
 
@@ -139,6 +157,7 @@ export class SegmentFile {
     await files.forget(path)
     this.rewrites++
     this.size = size
+    this.isEstimate = false
     this.#syncFailed = true
     this.touched()
     await fs.syncDirectory(this.#directory)

@@ -11,9 +11,10 @@
 import type { Clock } from '../base/clock.ts'
 import { AgentError, codeOf } from '../base/errors.ts'
 import { isUnreadable } from './bad-sectors.ts'
-import type { SegmentMark } from './checkpoint.ts'
+import type { PartitionMark, SegmentMark } from './checkpoint.ts'
 import type { LostRange } from './loss.ts'
 import { HOLLOW_RECORDS_MAX } from './made-batch.ts'
+import { parentOf, removeDirectory } from './partition-directory.ts'
 import { METADATA_TEMPORARY } from './partition-metadata.ts'
 import { isNoSpace } from './reserve.ts'
 import type { SegmentFacts } from './retention.ts'
@@ -57,6 +58,8 @@ export class SegmentList {
   readonly #rolled = new Set<Segment>()
   #hasNewNames = false
   #hasDirectory = false
+  /** The directory's own name may not be durable. */
+  #isDirectoryNew = false
   /** Could not be written to: the next batch goes to a new one. */
   #damaged: Segment | undefined
   #appending: Promise<unknown> = Promise.resolve()
@@ -83,9 +86,10 @@ export class SegmentList {
    */
   async open(recoveryOffset: number, marks: readonly SegmentMark[]): Promise<number> {
     const bases = await this.#findBases()
-    const arrivals = new Map(marks.map(({ baseOffset, arrival }) => [baseOffset, arrival]))
+    const marked = new Map(marks.map((mark) => [mark.baseOffset, mark]))
     const present = new Set(bases)
-    const missing = [...arrivals.keys()]
+    this.#isDirectoryNew = marks.length === 0
+    const missing = [...marked.keys()]
       .filter((base) => base < recoveryOffset && !present.has(base))
       .sort((a, b) => a - b)
     let end = bases[0] !== undefined && bases[0] <= recoveryOffset ? bases[0] : 0
@@ -98,8 +102,9 @@ export class SegmentList {
       if (baseOffset > end) this.#miss(end, baseOffset, missing)
       const nextMissing = missing.find((base) => base > baseOffset) ?? Infinity
       const next = Math.min(bases[index + 1] ?? Infinity, nextMissing)
-      const segment = await this.#open(baseOffset, next, recoveryOffset)
-      segment.arrival = arrivals.get(baseOffset) ?? this.#context.clock.now()
+      const mark = marked.get(baseOffset)
+      const segment = await this.#open(baseOffset, next, recoveryOffset, mark)
+      segment.arrival = mark?.arrival ?? this.#context.clock.now()
       this.#segments.push(segment)
       end = segment.nextOffset
     }
@@ -107,16 +112,18 @@ export class SegmentList {
     return Math.max(end, recoveryOffset)
   }
 
-  async #open(baseOffset: number, next: number, recoveryOffset: number): Promise<Segment> {
+  async #open(
+    baseOffset: number,
+    next: number,
+    recoveryOffset: number,
+    mark: SegmentMark | undefined,
+  ): Promise<Segment> {
     const isFinished = Number.isFinite(next)
     // One that ends right at the recovery point may have been rolled after it was synced.
     const isSynced = next < recoveryOffset
-    const segment = await Segment.open(
-      this.#context,
-      this.#directory,
-      baseOffset,
-      isFinished ? next : undefined,
-    )
+    const end = isFinished ? next : undefined
+    const known = isSynced ? mark : undefined
+    const segment = await Segment.open(this.#context, this.#directory, baseOffset, end, known)
     if (isSynced) return segment
     const keep = (damage: Damage) => this.#mender.keep(segment, damage)
     const { damages } = await segment.recover(Math.max(recoveryOffset, baseOffset), keep)
@@ -227,7 +234,8 @@ export class SegmentList {
     fromOffset: number,
   ): Promise<{ offset: number; timestamp: number } | undefined> {
     for (const segment of [...this.#segments]) {
-      if (segment.nextOffset <= fromOffset) continue
+      const { nextOffset, knownMaxTimestamp = timestamp } = segment
+      if (nextOffset <= fromOffset || knownMaxTimestamp < timestamp) continue
       const found = await this.#searchTime(segment, timestamp, fromOffset)
       if (found !== undefined) return found
     }
@@ -331,7 +339,8 @@ export class SegmentList {
     this.#hasNewNames = false
     try {
       await this.#context.fs.syncDirectory(this.#directory)
-      await this.#context.fs.syncDirectory(parentOf(this.#directory))
+      if (this.#isDirectoryNew) await this.#context.fs.syncDirectory(parentOf(this.#directory))
+      this.#isDirectoryNew = false
     } catch (error) {
       this.#hasNewNames = true
       throw error
@@ -344,9 +353,11 @@ export class SegmentList {
 
   // ---- durability and retention
 
-  /** Everything appended before the call is durable, names included. Returns where that ends. */
-  async sync(): Promise<number> {
-    const { end } = this
+  /** Everything appended before the call is durable, names included. Returns what that is. */
+  async sync(): Promise<Omit<PartitionMark, 'logId'>> {
+    const marking = this.#appending.then(() => this.#marks())
+    this.#appending = marking
+    const marks = await marking
     for (const segment of [...this.#rolled]) {
       try {
         await segment.finish()
@@ -358,14 +369,18 @@ export class SegmentList {
     }
     for (const segment of [...this.#segments]) if (segment.isUnsynced) await segment.sync()
     if (this.#hasNewNames) await this.syncNames()
-    return end
+    return marks
   }
 
-  marks(): SegmentMark[] {
-    return this.#segments.map((segment) => ({
+  /** Between two appends: the bytes are those below the offset. */
+  #marks(): Omit<PartitionMark, 'logId'> {
+    const segments = this.#segments.map((segment) => ({
       baseOffset: segment.baseOffset,
       arrival: segment.arrival,
+      bytes: segment.size,
+      maxTimestamp: segment.knownMaxTimestamp,
     }))
+    return { recoveryOffset: this.end, segments }
   }
 
   /** What retention judges by, oldest first. */
@@ -409,7 +424,7 @@ export class SegmentList {
     this.#rolled.clear()
     this.#damagedSegments.clear()
     this.#gaps = []
-    await removeDirectory(this.#context, this.#directory)
+    await removeDirectory(this.#context.fs, this.#directory)
   }
 
   async close(): Promise<void> {
@@ -444,6 +459,7 @@ export class SegmentList {
     if (this.#hasDirectory) return
     await this.#context.fs.makeDirectory(this.#directory)
     this.#hasDirectory = true
+    this.#isDirectoryNew = true
     this.#hasNewNames = true
   }
 
@@ -472,28 +488,4 @@ export class SegmentList {
 /** Bytes that are not what was written, or that the disk does not give, or a file that is gone. */
 function isDamage(error: unknown): boolean {
   return isUnreadable(error) || ['CORRUPT_STORE', 'CORRUPT_BATCH', 'ENOENT'].includes(codeOf(error))
-}
-
-/** The directory that holds the name of `path`. */
-export function parentOf(path: string): string {
-  const slash = path.lastIndexOf('/')
-  if (slash < 0) return '.'
-  return slash === 0 ? '/' : path.slice(0, slash)
-}
-
-/** Deletes what is in a partition's directory, and the directory; fine when it is gone. */
-export async function removeDirectory(context: SegmentContext, path: string): Promise<void> {
-  const { fs } = context
-  const names = await fs.list(path).catch((error) => {
-    if (codeOf(error) === 'ENOENT') return undefined
-    throw error
-  })
-  if (names === undefined) return
-  for (const name of names) {
-    await fs.remove(`${path}/${name}`).catch((error) => {
-      if (codeOf(error) !== 'ENOENT') throw error
-    })
-  }
-  await fs.removeDirectory(path)
-  await fs.syncDirectory(parentOf(path))
 }

@@ -15,6 +15,7 @@ import type { Codecs } from '../../wasm/codecs.ts'
 import { assert } from '../base/assert.ts'
 import { AgentError, codeOf } from '../base/errors.ts'
 import { BATCH_HEADER_BYTES } from '../record/record-batch.ts'
+import type { SegmentMark } from './checkpoint.ts'
 import { type BatchStart, IndexPair } from './index-pair.ts'
 import type { LostRange } from './loss.ts'
 import type { ReadAhead } from './read-ahead.ts'
@@ -73,6 +74,8 @@ export class Segment {
   readonly #file: SegmentFile
   /** Made when it is first needed: a log has thousands of segments that nobody reads. */
   #indexPair: IndexPair | undefined
+  /** As the checkpoint has it. */
+  #markedTimestamp: number | undefined
   #resume: ResumePlaces | undefined
   #nextOffset: number
   #isRemoved = false
@@ -98,17 +101,20 @@ export class Segment {
   }
 
   /**
-   * A segment that exists; nothing of it is read. `nextOffset` is the base of the segment behind it;
-   * without it `recover` must come before anything else. Fault: CORRUPT_STORE when it is missing.
+   * A segment that exists; nothing of it is read. `nextOffset` is where it ends; without it `recover`
+   * must come before anything else. With the mark of a checkpoint the disk is not even asked for the
+   * size. Fault, without one: CORRUPT_STORE when the file is missing.
    */
   static async open(
     context: SegmentContext,
     directory: string,
     baseOffset: number,
     nextOffset = baseOffset,
+    mark?: Pick<SegmentMark, 'bytes' | 'maxTimestamp'>,
   ): Promise<Segment> {
     const segment = new Segment(context, directory, baseOffset)
-    await segment.#file.find()
+    await segment.#file.find(mark?.bytes)
+    segment.#markedTimestamp = mark?.maxTimestamp
     segment.#nextOffset = nextOffset
     return segment
   }
@@ -159,6 +165,7 @@ export class Segment {
       const added = readAll(bytes, this.size, this.#nextOffset)
       const { nextOffset } = added.at(-1)!
       assert(this.canTake(bytes.length, nextOffset - 1), 'a segment is rolled before it is full')
+      await this.#indexes.complete(this.#nextOffset)
       await this.#file.append(bytes)
       for (const batch of added) this.#indexes.add(batch)
       this.#nextOffset = nextOffset
@@ -174,14 +181,11 @@ export class Segment {
     if (!(await this.#file.sync())) await this.#serially(() => this.#rewriteUnsynced())
   }
 
-  /** Index entries are written, not durable, when it resolves. */
-  flush(): Promise<void> {
-    return this.#serially(async () => void (this.#isRemoved || (await this.#indexes.flush())))
-  }
-
   /** The last append was the last one: its indexes are whole and durable when it resolves. */
   finish(): Promise<void> {
-    return this.#serially(async () => void (this.#isRemoved || (await this.#indexes.finish())))
+    return this.#serially(
+      async () => void (this.#isRemoved || (await this.#indexes.finish(this.#nextOffset))),
+    )
   }
 
   /** Raw bytes: how many were read. */
@@ -210,7 +214,8 @@ export class Segment {
       const located = await this.#locate(offset)
       if (located.kind === 'corrupt') return located
       const { position } = located
-      const [end, limit] = [this.size, Math.min(limitOffset, this.#nextOffset)]
+      const end = await this.#file.known()
+      const limit = Math.min(limitOffset, this.#nextOffset)
       const count = Math.max(maxBytes, BATCH_HEADER_BYTES)
       const ahead = await this.#context.readAhead.take(this.#file, position, count)
       let bytes = ahead ?? (await this.#file.bytesAt(position, count, end))
@@ -253,6 +258,7 @@ export class Segment {
 
   /** Where a search for a time may begin: at or before the first record that is not older. */
   async offsetBefore(timestamp: number): Promise<number> {
+    await this.#load()
     const entry = await this.#indexes.beforeTime(timestamp)
     if (entry === undefined) return this.baseOffset
     const { lastOffset, maxTimestamp } = entry
@@ -274,30 +280,16 @@ export class Segment {
     return bytes
   }
 
-  /** Greatest record timestamp; −1 when there is none. */
+  /** Greatest record timestamp, −1 when there is none; undefined: the log must be asked. */
+  get knownMaxTimestamp(): number | undefined {
+    return this.#indexPair?.maxTimestamp ?? this.#markedTimestamp
+  }
+
   async maxTimestamp(): Promise<number> {
-    if (this.#indexes.maxTimestamp === undefined) {
-      await this.#serially(() => this.#indexes.learnMaxTimestamp())
+    if (this.knownMaxTimestamp === undefined) {
+      await this.#serially(() => this.#indexes.learn(this.#nextOffset))
     }
-    return this.#indexes.maxTimestamp ?? -1
-  }
-
-  /** Checks the batches from one on, whose offset must be `offset`; see segment-scan.ts. */
-  scan(fromPosition: number, offset: number, visit: BatchVisitor): Promise<ScanOutcome> {
-    const range = { from: fromPosition, to: this.size, offset, codecs: this.#context.codecs }
-    return this.#file.use((file) => scanBatches(file, range, visit))
-  }
-
-  /** Cuts off everything from a batch on. Written, not durable, when it resolves. */
-  truncate(position: number, nextOffset: number): Promise<void> {
-    return this.#serially(async () => {
-      assert(position <= this.size, 'a cut lies inside the segment')
-      this.#resume = undefined
-      await this.#file.truncate(position)
-      this.#nextOffset = nextOffset
-      const end = await this.#indexes.cutAt(nextOffset)
-      assert(end.position === position, 'a cut lies between two batches')
-    })
+    return this.knownMaxTimestamp ?? -1
   }
 
   /** After a crash; see segment-recovery.ts. `keep` gets what is cut and no journal has. */
@@ -334,7 +326,9 @@ export class Segment {
    * unless they leave nothing of it.
    */
   async plan(ranges: readonly LostRange[]): Promise<SegmentPlan> {
-    const range = { size: this.size, offset: this.baseOffset, endOffset: this.#nextOffset }
+    // A file that is gone is a plan, not a fault.
+    const size = await this.#file.known().catch(() => this.size)
+    const range = { size, offset: this.baseOffset, endOffset: this.#nextOffset }
     const [first] = ranges
     if (first !== undefined && first.from <= range.offset && range.endOffset <= first.to) {
       const newest = await this.maxTimestamp().catch(() => -1)
@@ -350,8 +344,9 @@ export class Segment {
   }
 
   /** What is still there of offsets that were to become hollow. */
-  survey(lost: LostRange): Promise<{ intact: LostRange[]; hasDamage: boolean }> {
-    const range = { size: this.size, offset: this.baseOffset, endOffset: this.#nextOffset }
+  async survey(lost: LostRange): Promise<{ intact: LostRange[]; hasDamage: boolean }> {
+    const size = await this.#file.known()
+    const range = { size, offset: this.baseOffset, endOffset: this.#nextOffset }
     return this.#file.use((file) => surveyRange(file, range, lost, this.codecs))
   }
 
@@ -365,6 +360,7 @@ export class Segment {
       assert(plan.size <= this.size, 'a segment only grows')
       const rest: Part = { kind: 'keep', from: plan.size, to: this.size }
       await this.#replace(rest.from < rest.to ? [...plan.parts, rest] : plan.parts)
+      this.#markedTimestamp = undefined
       await this.#rebuildIndexes()
     })
   }
@@ -442,8 +438,12 @@ export class Segment {
     return { kind: 'corrupt', position: outcome.position, reason }
   }
 
-  async #floor(offset: number): Promise<{ start: BatchStart; isDoubtful: boolean }> {
+  async #load(): Promise<void> {
     if (!this.#indexes.isKnown) await this.#serially(() => this.#indexes.load())
+  }
+
+  async #floor(offset: number): Promise<{ start: BatchStart; isDoubtful: boolean }> {
+    await this.#load()
     let floor = await this.#indexes.floor(offset)
     if (floor.kind === 'bad') {
       await this.#serially(() => this.#indexes.rebuild())
@@ -454,8 +454,9 @@ export class Segment {
   }
 
   /** Goes from header to header, until the visitor says true. */
-  walk(from: BatchStart, visit: BatchVisitor): Promise<ScanOutcome> {
-    const range = { from: from.position, to: this.size, offset: from.baseOffset }
+  async walk(from: BatchStart, visit: BatchVisitor): Promise<ScanOutcome> {
+    const to = await this.#file.known()
+    const range = { from: from.position, to, offset: from.baseOffset }
     return this.#file.use((file) => scanBatches(file, range, visit))
   }
 

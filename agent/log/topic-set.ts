@@ -11,9 +11,9 @@ import { assert } from '../base/assert.ts'
 import { AgentError } from '../base/errors.ts'
 import type { Checkpoint } from './checkpoint.ts'
 import type { Committer } from './committer.ts'
+import { removeDirectory } from './partition-directory.ts'
 import { type PartitionContext, PartitionLog } from './partition-log.ts'
 import type { MetadataFiles } from './partition-metadata.ts'
-import { removeDirectory } from './segment-list.ts'
 import type { StateStore } from './state-store.ts'
 import {
   checkPartitions,
@@ -122,7 +122,7 @@ export class TopicSet {
   /** Removes directories whose deletion a crash interrupted. */
   async removeDeleted(): Promise<void> {
     for (const [key] of [...this.#state.entries('deleted/')]) {
-      await removeDirectory(this.#context, `${this.#context.directory}/${key.slice(8)}`)
+      await removeDirectory(this.#context.fs, `${this.#context.directory}/${key.slice(8)}`)
       this.#state.delete(key)
     }
   }

@@ -84,7 +84,7 @@ const LAYOUTS: Record<string, number | undefined> = {
   '### Checkpoint header': 48,
   '### Checkpoint state entry': 6,
   '### Checkpoint partition': 16,
-  '### Checkpoint segment': 16,
+  '### Checkpoint segment': 28,
 }
 
 test('every table of bytes is without a gap and as long as the code says', () => {
@@ -173,7 +173,12 @@ test('a golden checkpoint is read as it was written', () => {
 
 test('a golden checkpoint of version 1 is read, with what it does not say', () => {
   const outcome = checkpoint.decodeCheckpoint(oldCheckpointBytes, codecs)
-  const expected = { ...CHECKPOINT, sequence: 0, isClean: false }
+  const unknown = { bytes: undefined, maxTimestamp: undefined }
+  const partitions = CHECKPOINT.partitions.map((partition) => ({
+    ...partition,
+    segments: partition.segments.map((segment) => ({ ...segment, ...unknown })),
+  }))
+  const expected = { ...CHECKPOINT, sequence: 0, isClean: false, partitions }
   assert.equal(outcome, { kind: 'checkpoint', checkpoint: expected })
 })
 
@@ -252,10 +257,15 @@ test('the tables of the page read the golden checkpoint', () => {
   assert.is(partition('log id'), 1)
   assert.is(partition('recovery offset'), 5_000_000_123)
   assert.is(partition('segments'), 2)
-  position += 32
-  assert.is(fieldAt('### Checkpoint segment', 'base offset', bytes, position), 4_999_999_999)
-  assert.is(bytes.readUInt32BE(position + 16), codecs.crc32c(bytes.subarray(0, position + 16)))
-  assert.is(bytes.length, position + 20)
+  position += 16
+  const segment = (field: string) => fieldAt('### Checkpoint segment', field, bytes, position)
+  const [first] = CHECKPOINT.partitions[1]!.segments
+  assert.is(segment('bytes'), first!.bytes)
+  assert.is(segment('greatest timestamp'), first!.maxTimestamp)
+  position += 28
+  assert.is(segment('base offset'), 4_999_999_999)
+  assert.is(bytes.readUInt32BE(position + 28), codecs.crc32c(bytes.subarray(0, position + 28)))
+  assert.is(bytes.length, position + 32)
 })
 
 test('the format of a store is the greatest version of its files', () => {

@@ -24,7 +24,7 @@ test('recovers what is whole, whatever was not synced', async () => {
     const synced = batches.slice(0, 30)
     const { fs, segment } = await filled(synced, seed)
     for (const { bytes } of batches.slice(30)) await segment.append(bytes)
-    if (seed % 2 === 0) await segment.flush()
+    if (seed % 2 === 0) await segment.close()
     const later = fs.crash()
     const again = await Segment.open(contextOf(later), '/p', BASE)
     const recovery = await again.recover(endOf(synced))
@@ -65,24 +65,6 @@ test('recovers an empty segment', async () => {
   const outcome = { kind: 'end', position: 0 }
   assert.equal(recovery, { outcome, nextOffset: BASE, size: 0, cutBytes: 0, damages: [] })
   await again.append(made(1)[0]!.bytes)
-})
-
-test('is cut at a batch, with its indexes', async () => {
-  const batches = made(200)
-  const { fs, segment } = await filled(batches)
-  const cut = batches[120]!
-  await segment.truncate(cut.position, cut.baseOffset)
-  assert.is(segment.size, cut.position)
-  assert.ok(segment.isUnsynced)
-  await checkAll(segment, batches.slice(0, 120))
-  assert.is(await segment.maxTimestamp(), batches[119]!.timestamps.at(-1))
-  for (const { bytes } of batches.slice(120)) await segment.append(bytes)
-  await segment.finish()
-  assert.equal(fs.contents(LOG), bytesOf(batches))
-  const twin = await filled(batches)
-  assert.equal(fs.contents(INDEX), twin.fs.contents(INDEX))
-  assert.equal(fs.contents(TIME_INDEX), twin.fs.contents(TIME_INDEX))
-  await checkAll(segment, batches)
 })
 
 test('what a sync covers survives a crash', async () => {

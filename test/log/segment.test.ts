@@ -2,7 +2,6 @@ import * as assert from 'uvu/assert'
 import { codeOf } from '../../agent/base/errors.ts'
 import { Segment } from '../../agent/log/segment.ts'
 import { baseOffsetOf } from '../../agent/log/segment-file.ts'
-import type { ScannedBatch } from '../../agent/log/segment-scan.ts'
 import { buildBatch } from '../../agent/record/record-batch.ts'
 import { SEAL } from '../../wasm/assembly/limits.ts'
 import { codecs, kernel, makeBatches } from '../support/batches.ts'
@@ -335,42 +334,6 @@ test('finds the first record at or after a time', async () => {
       }
     }
   }
-})
-
-test('scans batches with their CRCs to the end', async () => {
-  const batches = made(80)
-  const { segment } = await filled(batches)
-  const seen: ScannedBatch[] = []
-  const outcome = await segment.scan(0, BASE, (batch) => seen.push(batch))
-  assert.equal(outcome, { kind: 'end', position: segment.size })
-  assert.equal(
-    seen.map(({ position, baseOffset, nextOffset }) => [position, baseOffset, nextOffset]),
-    batches.map(({ position, baseOffset, nextOffset }) => [position, baseOffset, nextOffset]),
-  )
-  const [, , third] = batches
-  const stopped = await segment.scan(third!.position, third!.baseOffset, () => true)
-  assert.equal(stopped, { kind: 'stopped', position: third!.position + third!.bytes.length })
-})
-
-test('a scan ends at each kind of damage', async () => {
-  const batches = made(10)
-  const [bad, size] = [batches[6]!, bytesOf(batches).length]
-  const outcomeOf = async (damage: (fs: SimFileSystem) => Promise<void> | void) => {
-    const { fs, segment } = await filled(batches)
-    await damage(fs)
-    const { kind, position } = await segment.scan(0, BASE, () => {})
-    return [kind, position]
-  }
-  const corrupt = ['corrupt', bad.position]
-  assert.equal(await outcomeOf((fs) => fs.rot(LOG, bad.position + bad.bytes.length - 1)), corrupt)
-  assert.equal(await outcomeOf((fs) => fs.rot(LOG, bad.position + 16)), corrupt)
-  assert.equal(await outcomeOf((fs) => fs.rot(LOG, bad.position + 7)), corrupt)
-  assert.equal(await outcomeOf((fs) => fs.rot(LOG, bad.position + 30)), corrupt)
-  const longer = await outcomeOf((fs) => fs.rot(LOG, bad.position + 8, 0x01))
-  assert.equal(longer, ['torn', bad.position])
-  const zeros = Buffer.alloc(size - bad.position)
-  const blank = await outcomeOf((fs) => overwrite(fs, LOG, bad.position, zeros))
-  assert.equal(blank, ['torn', bad.position])
 })
 
 test.run()

@@ -124,8 +124,13 @@ export const CHECKPOINT = {
       logId: 1,
       recoveryOffset: 5_000_000_123,
       segments: [
-        { baseOffset: 840_000, arrival: NOON - 86_400_000 },
-        { baseOffset: 4_999_999_999, arrival: NOON },
+        {
+          baseOffset: 840_000,
+          arrival: NOON - 86_400_000,
+          bytes: 16_777_000,
+          maxTimestamp: NOON - 86_400_123,
+        },
+        { baseOffset: 4_999_999_999, arrival: NOON, bytes: undefined, maxTimestamp: undefined },
       ],
     },
   ],
