@@ -11,14 +11,14 @@ import { Kernel } from '../../wasm/kernel.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { SimFileSystem } from '../support/sim-file-system.ts'
 import { damage } from './damage.ts'
-import { checkEnds, checkLosses, checkRange, collectLosses } from './log-checks.ts'
+import { checkCursor, checkEnds, checkLosses, checkRange, collectLosses } from './log-checks.ts'
 import { LogModel, type ModelPartition, type Target } from './log-model.ts'
 import { SimClock } from './sim-clock.ts'
 
 export const STORE = 'store'
 /** What verification notes of a store in which nothing is missing. */
 const LEFT =
-  /^(belongs to|a write that|leader epoch|header does not hold; nothing|a partition that the state|checkpoint does not hold; the other|torn: )/
+  /^(belongs to|a write that|leader epoch|header does not hold; nothing|a partition that the state|checkpoint does not hold; the other|torn: |does not hold; the state has it all)/
 const DAMAGED_EVERY = 4
 const START = Date.UTC(2026, 0, 1)
 const kernel = new Kernel()
@@ -138,11 +138,10 @@ export class Life {
       await action()
     } catch (error) {
       const isMending = this.isDamaged && codeOf(error) === 'CORRUPT_STORE'
-      const isRefused = isMending || (this.#faults > faults && isOfDisk(error))
-      if (this.#crashed === undefined && !isRefused) {
-        if (!isFailure(error)) throw error
+      const isRefused = isMending || (this.#isBad(faults) && isOfDisk(error))
+      if (this.#crashed === undefined && isFailure(error)) {
         await this.act(() => this.#restartAfterFailure())
-      }
+      } else if (this.#crashed === undefined && !isRefused) throw error
     }
     if (this.#crashed !== undefined) await this.#restartAfterCrash()
   }
@@ -184,7 +183,7 @@ export class Life {
         break
       } catch (error) {
         // A disk that fails keeps the log from starting; the next try finds it well.
-        if (this.#crashed !== undefined || this.#faults === faults) throw error
+        if (this.#crashed !== undefined || !this.#isBad(faults)) throw error
         this.repair()
       }
     }
@@ -227,6 +226,11 @@ export class Life {
 
   get #hasFailed(): boolean {
     return this.log.health().reasons.some((reason) => reason.includes('acked until'))
+  }
+
+  /** The disk has refused something since then, or would. */
+  #isBad(faults: number): boolean {
+    return this.#faults > faults || this.fs.faults.capacityBytes !== undefined
   }
 
   /** Ends for good: nothing of this life runs when the next one uses the kernel. */
@@ -322,6 +326,7 @@ export class Life {
     const { log, model } = this
     for (const target of this.targets()) {
       if (model.isStateDoubtful) target.model.pinned = target.partition.pinnedOffset
+      checkCursor(target, model.isStateDoubtful)
       const key = model.keyOf(target.partition)
       const end = Number(log.state.get(key)?.toString() ?? '0')
       checkEnds(target, model.isStateDoubtful ? undefined : end)
@@ -380,7 +385,8 @@ async function idle(): Promise<void> {
 
 /** The log has failed for good and says so. */
 function isFailure(error: unknown): boolean {
-  return error instanceof AgentError && ['STORAGE_IO', 'CLOSED'].includes(error.code)
+  if (!(error instanceof AgentError)) return false
+  return ['STORAGE_IO', 'CLOSED'].includes(error.code) || error.message.includes('acked until')
 }
 
 /** The disk refused. */

@@ -243,7 +243,9 @@ async function replicate(life: Life): Promise<void> {
   if (random.chance(0.3) || partition.isDeleted) return
   partition.replicatedOffset = sent
   const cursor = Buffer.from(JSON.stringify({ acked: sent }))
-  log.state.put(`repl/${partition.logId}`, cursor, { ride: random.chance(0.8) })
+  const ride = random.chance(0.8)
+  if (!ride) model.cursor = sent
+  log.state.put(`repl/${partition.logId}`, cursor, { ride })
 }
 
 async function retain(life: Life): Promise<void> {

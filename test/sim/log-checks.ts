@@ -28,6 +28,15 @@ export function checkEnds({ partition, model }: Target, end: number | undefined)
   model.mayBeGone = false
 }
 
+/** A cursor that was acked does not go back. */
+export function checkCursor({ partition, model }: Target, isDoubtful: boolean): void {
+  const { name, replicatedOffset } = partition
+  if (!isDoubtful && replicatedOffset < model.durableCursor) {
+    throw new Error(`${name}: cursor ${replicatedOffset}, acked ${model.durableCursor}`)
+  }
+  model.cursor = model.durableCursor = replicatedOffset
+}
+
 export async function checkRange(
   { partition, model }: Target,
   from: number,

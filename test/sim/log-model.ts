@@ -25,6 +25,9 @@ export interface ModelPartition {
   isCountDoubtful: boolean
   /** What is below may have been sent upstream. */
   pinned: number
+  /** The newest cursor that was put to be durable, and the one that is. */
+  cursor: number
+  durableCursor: number
   /** Its end may go back to here, and nobody can tell: nothing behind it is left. */
   mayEnd: number
 }
@@ -83,6 +86,8 @@ export class LogModel {
       lost: new OffsetSet(),
       isCountDoubtful: false,
       pinned: 0,
+      cursor: 0,
+      durableCursor: 0,
       mayEnd: Number.POSITIVE_INFINITY,
     })
   }
@@ -146,11 +151,14 @@ export class LogModel {
   /** What holds now is durable when `ack` is called. */
   beginCommit(): { ack: () => void } {
     const ends = [...this.partitions.values()].map(
-      (model) => [model, model.records.length] as const,
+      (model) => [model, model.records.length, model.cursor] as const,
     )
     const held = [...this.#held].map(([key, { mayBeGone }]) => [key, mayBeGone] as const)
     const ack = () => {
-      for (const [model, end] of ends) model.durable = Math.max(model.durable, end)
+      for (const [model, end, cursor] of ends) {
+        model.durable = Math.max(model.durable, end)
+        model.durableCursor = Math.max(model.durableCursor, cursor)
+      }
       for (const [key, wasGone] of held) {
         if (wasGone) this.#held.delete(key)
         else this.#held.get(key)!.isAcked = true

@@ -16,8 +16,11 @@ const READER = 'agent/log/journal-reader.ts'
 const CHECKPOINT = 'agent/log/checkpoint.ts'
 const CHECKPOINTER = 'agent/log/checkpointer.ts'
 const RECOVERY = 'agent/log/recovery.ts'
+const REPLAY = 'agent/log/replay.ts'
+const MENDING = 'agent/log/mending.ts'
+const RETAINER = 'agent/log/retainer.ts'
 const COMMITTER = 'agent/log/committer.ts'
-const SEGMENT = 'agent/log/segment.ts'
+const _SEGMENT = 'agent/log/segment.ts'
 const SEGMENTS = 'agent/log/segment-list.ts'
 const PARTITION = 'agent/log/partition-log.ts'
 const TAILS = 'agent/log/tail-list.ts'
@@ -31,6 +34,12 @@ const NO_SALT: Change = {
   file: READER,
   find: 'bytes.readUInt32BE(position + 12) !== salt',
   replace: 'false',
+}
+
+type Edit = readonly [file: string, find: string, replace: string]
+
+function mutant(name: string, ...edits: readonly Edit[]): Mutant {
+  return { name, changes: edits.map(([file, find, replace]) => ({ file, find, replace })) }
 }
 
 /** `label: what is gone`. */
@@ -47,357 +56,242 @@ export const MUTANTS: readonly Mutant[] = [
   { name: 'salt: no check, no chain', changes: [NO_CHAIN, NO_SALT] },
 
   // ---- fsync
-  {
-    name: 'fsync: of a journal write',
-    changes: [
-      {
-        file: JOURNAL,
-        find: "const handle = await options.fs.open(path, 'write', { durable: true })",
-        replace: "const handle = await options.fs.open(path, 'write')",
-      },
-      {
-        file: JOURNAL,
-        find: "const handle = await fs.open(path, 'write', { durable: true })",
-        replace: "const handle = await fs.open(path, 'write')",
-      },
-    ],
-  },
-  {
-    name: 'fsync: of segments before a checkpoint',
-    changes: [
-      {
-        file: SEGMENTS,
-        find: 'if (segment.isUnsynced) await segment.sync()',
-        replace: 'void segment',
-      },
-    ],
-  },
-  {
-    name: 'fsync: of a checkpoint',
-    changes: [{ file: CHECKPOINT, find: 'await file.sync()', replace: '' }],
-  },
-  {
-    name: 'fsync: believed after one has failed',
-    changes: [{ file: SEGMENT, find: 'this.#syncFailed = true\n', replace: '\n' }],
-  },
-  {
-    name: 'fsync: a journal write that failed, again in place',
-    changes: [{ file: JOURNAL, find: 'await this.roll(1, false)', replace: '' }],
-  },
+  mutant('fsync: of a journal write', [
+    JOURNAL,
+    'const FRAMES = { durable: true, direct: true } as const',
+    'const FRAMES = { durable: false, direct: true } as const',
+  ]),
+  mutant('fsync: of segments before a checkpoint', [
+    SEGMENTS,
+    'if (segment.isUnsynced) await segment.sync()',
+    'void segment',
+  ]),
+  mutant('fsync: of a checkpoint', [CHECKPOINT, 'await file.sync()', '']),
+  mutant('fsync: believed after one has failed', [
+    'agent/log/segment-file.ts',
+    '    } catch {\n      this.#syncFailed = true\n    }',
+    '    } catch {}',
+  ]),
+  mutant('fsync: a journal write that failed, again in place', [
+    JOURNAL,
+    'if (!(await this.roll(this.oldestNeeded, true))) {',
+    'if (this.oldestNeeded < 0) {',
+  ]),
 
   // ---- directory fsync
-  {
-    name: 'directory fsync: of a new segment',
-    changes: [
-      {
-        file: SEGMENTS,
-        find: 'await this.#context.fs.syncDirectory(this.#directory)',
-        replace: '',
-      },
-    ],
-  },
-  {
-    name: 'directory fsync: of a new partition',
-    changes: [
-      {
-        file: SEGMENTS,
-        find: 'await this.#context.fs.syncDirectory(parentOf(this.#directory))',
-        replace: '',
-      },
-    ],
-  },
-  {
-    name: 'directory fsync: of a new journal file',
-    changes: [{ file: JOURNAL, find: 'await fs.syncDirectory(directory)', replace: '' }],
-  },
+  mutant('directory fsync: of a new segment', [
+    SEGMENTS,
+    '      await this.#context.fs.syncDirectory(this.#directory)\n      await',
+    '      await',
+  ]),
+  mutant('directory fsync: of a new partition', [
+    SEGMENTS,
+    'await this.#context.fs.syncDirectory(parentOf(this.#directory))',
+    '',
+  ]),
+  mutant('directory fsync: of a new journal file', [
+    JOURNAL,
+    'await fs.syncDirectory(directory)',
+    '',
+  ]),
 
   // ---- checkpoint order
-  {
-    name: 'checkpoint order: journal reused before it',
-    changes: [
-      {
-        file: CHECKPOINTER,
-        find: 'const marks: PartitionMark[] = []',
-        replace: 'this.#oldestNeeded = generation\nconst marks: PartitionMark[] = []',
-      },
-    ],
-  },
-  {
-    name: 'checkpoint order: state younger than its journal',
-    changes: [
-      {
-        file: CHECKPOINTER,
-        find: 'await this.#write(release)',
-        replace: 'await this.#write({ ...release, state: [...this.#options.state.entries()] })',
-      },
-    ],
-  },
-  {
-    name: 'checkpoint order: before its first commit',
-    changes: [{ file: CHECKPOINTER, find: 'await committer.durable(release.commit)', replace: '' }],
-  },
-  {
-    name: 'checkpoint order: before tails are sealed',
-    changes: [
-      { file: CHECKPOINTER, find: 'await partition.sealed(offset).catch(() => {})', replace: '' },
-      {
-        file: CHECKPOINTER,
-        find: 'if (!partition.isDiscarded && partition.sealedOffset < offset) return',
-        replace: '',
-      },
-    ],
-  },
-  {
-    name: 'checkpoint order: always the same copy',
-    changes: [
-      { file: CHECKPOINT, find: 'checkpoint.number % 2', replace: '0 * checkpoint.number' },
-    ],
-  },
-  {
-    name: 'checkpoint: its CRC is not checked',
-    changes: [
-      {
-        file: CHECKPOINT,
-        find: 'codecs.crc32c(body) !== bytes.readUInt32BE(body.length)',
-        replace: 'false',
-      },
-    ],
-  },
-  {
-    name: 'carry: small tails stay in the old generation',
-    changes: [{ file: CHECKPOINTER, find: 'committer.carry(partition)', replace: '' }],
-  },
-  {
-    name: 'carry: only what is new of a tail',
-    changes: [
-      { file: CHECKPOINTER, find: 'tail.journaledLength = 0', replace: '' },
-      { file: CHECKPOINTER, find: 'tail.journaledCount = 0', replace: '' },
-    ],
-  },
+  mutant('checkpoint order: journal reused before it', [
+    CHECKPOINTER,
+    'const marks: PartitionMark[] = []',
+    'this.#oldestNeeded = generation\nconst marks: PartitionMark[] = []',
+  ]),
+  mutant('checkpoint order: state younger than its journal', [
+    CHECKPOINTER,
+    'await this.#write(() => ({ ...release, isClean: false }))',
+    'await this.#write(() => ({ ...release, isClean: false, state: [...this.#options.state.entries()] }))',
+  ]),
+  mutant('checkpoint order: before its first commit', [
+    CHECKPOINTER,
+    'await committer.durable(release.commit)',
+    '',
+  ]),
+  mutant(
+    'checkpoint order: before tails are sealed',
+    [CHECKPOINTER, 'await partition.sealed(offset).catch(() => {})', ''],
+    [CHECKPOINTER, 'if (!partition.isDiscarded && partition.sealedOffset < offset) return', ''],
+  ),
+  mutant('checkpoint order: always the same copy', [
+    CHECKPOINT,
+    'checkpoint.number % 2',
+    '0 * checkpoint.number',
+  ]),
+  mutant('checkpoint: its CRC is not checked', [
+    CHECKPOINT,
+    'codecs.crc32c(body) !== bytes.readUInt32BE(body.length)',
+    'false',
+  ]),
+  mutant('carry: small tails stay in the old generation', [
+    CHECKPOINTER,
+    'committer.carry(partition)',
+    '',
+  ]),
+  mutant(
+    'carry: only what is new of a tail',
+    [CHECKPOINTER, 'tail.journaledLength = 0', ''],
+    [CHECKPOINTER, 'tail.journaledCount = 0', ''],
+  ),
 
   // ---- commits
-  {
-    name: 'commit: acked before it is written',
-    changes: [
-      {
-        file: COMMITTER,
-        find: 'const frames = this.#encode(state, partitions)',
-        replace: 'this.#settle(number)\nconst frames = this.#encode(state, partitions)',
-      },
-    ],
-  },
-  {
-    name: 'commit: visible before it is written',
-    changes: [
-      {
-        file: COMMITTER,
-        find: 'partition.committingOffset = partition.logEndOffset',
-        replace: 'partition.committingOffset = partition.highWatermark = partition.logEndOffset',
-      },
-    ],
-  },
-  {
-    name: 'commit: half of one counts',
-    changes: [{ file: RECOVERY, find: 'if (frame.more) continue', replace: '' }],
-  },
-  {
-    name: 'commit: goes on in no other file',
-    changes: [
-      {
-        file: RECOVERY,
-        find: 'this.resume = { ...at, position: SECTOR_BYTES, previousCrc: header.crc }',
-        replace:
-          'this.resume = { ...at, position: SECTOR_BYTES, previousCrc: header.crc }\nthis.#commit.drop()',
-      },
-    ],
-  },
-  {
-    name: 'commit: riding state overtakes a put',
-    changes: [{ file: COMMITTER, find: 'this.#riding.delete(key)', replace: '' }],
-  },
+  mutant('commit: acked before it is written', [
+    COMMITTER,
+    'const frames = this.#encode(state, partitions)',
+    'this.#settle(number)\nconst frames = this.#encode(state, partitions)',
+  ]),
+  mutant('commit: visible before it is written', [
+    COMMITTER,
+    'partition.committingOffset = partition.logEndOffset',
+    'partition.committingOffset = partition.highWatermark = partition.logEndOffset',
+  ]),
+  mutant('commit: half of one counts', [REPLAY, 'if (frame.more) continue', '']),
+  mutant('commit: goes on in no other file', [
+    REPLAY,
+    'this.resume = { ...at, position: SECTOR_BYTES, previousCrc: header.crc }',
+    'this.resume = { ...at, position: SECTOR_BYTES, previousCrc: header.crc }\nthis.#commit.drop()',
+  ]),
+  mutant('commit: riding state overtakes a put', [COMMITTER, 'this.#riding.delete(key)', '']),
 
   // ---- recovery
-  {
-    name: 'recovery: journal frames without their CRC',
-    changes: [
-      {
-        file: READER,
-        find: 'kernel.crc32c(SCRATCH, end - position - 8) !== crc',
-        replace: 'false',
-      },
-    ],
-  },
-  {
-    name: 'recovery: segments without their CRCs',
-    changes: [
-      {
-        file: SEGMENT,
-        find: 'const range = { from: from.position, to: fileBytes, offset: from.baseOffset, codecs }',
-        replace:
-          'const range = { from: from.position, to: fileBytes, offset: from.baseOffset }\nvoid codecs',
-      },
-    ],
-  },
-  {
-    name: 'recovery: what is cut stays in the file',
-    changes: [
-      {
-        file: SEGMENT,
-        find: 'if (cutBytes > 0) await file.truncate(outcome.position)',
-        replace: 'this.#size = fileBytes',
-      },
-    ],
-  },
-  {
-    name: 'recovery: segments behind a cut stay',
-    changes: [{ file: SEGMENTS, find: 'await this.#removeFiles(bases.slice(index))', replace: '' }],
-  },
-  {
-    name: 'recovery: segments are not written again',
-    changes: [
-      {
-        file: SEGMENT,
-        find: 'await copyRange(file, file, from.position, outcome.position)',
-        replace: '',
-      },
-    ],
-  },
-  {
-    name: 'recovery: the journal is not written again',
-    changes: [
-      {
-        file: RECOVERY,
-        find: 'await writeAgain(fs, path, [[0, SECTOR_BYTES], lastFrame])',
-        replace: '',
-      },
-    ],
-  },
-  {
-    name: 'recovery: the checkpoint is not written again',
-    changes: [
-      {
-        file: RECOVERY,
-        find: 'await writeAgain(target.fs, bestPath, [[0, Number.MAX_SAFE_INTEGER]])',
-        replace: '',
-      },
-    ],
-  },
-  {
-    name: 'recovery: goes on behind half a commit',
-    changes: [
-      {
-        file: RECOVERY,
-        find: 'if (isRotten || this.#commit.isOpen) this.resume',
-        replace: 'if (isRotten) this.resume',
-      },
-    ],
-  },
-  {
-    name: 'recovery: journals in no order',
-    changes: [
-      {
-        file: RECOVERY,
-        find: '.sort((a, b) => a.header!.generation - b.header!.generation)',
-        replace: '',
-      },
-    ],
-  },
-  {
-    name: 'recovery: records are replayed twice',
-    changes: [
-      {
-        file: RECOVERY,
-        find: 'if (first + entry.count <= partition.logEndOffset) return',
-        replace: 'if (first + entry.count < partition.logEndOffset) return',
-      },
-    ],
-  },
+  mutant('recovery: journal frames without their CRC', [
+    READER,
+    'kernel.crc32c(SCRATCH, end - position - 8) !== crc',
+    'false',
+  ]),
+  mutant('recovery: segments without their CRCs', [
+    'agent/log/segment-recovery.ts',
+    'const range = { from: position, to: size, offset: nextOffset, codecs }',
+    'const range = { from: position, to: size, offset: nextOffset }\nvoid codecs',
+  ]),
+  mutant('recovery: what is cut stays in the file', [
+    'agent/log/segment-recovery.ts',
+    '  if (size === fileBytes) return\n  await file.truncate(size)',
+    '  if (size === fileBytes) return',
+  ]),
+  mutant('recovery: segments behind a cut stay', [
+    SEGMENTS,
+    'await this.#removeFiles(bases.slice(index))',
+    '',
+  ]),
+  mutant('recovery: segments are not written again', [
+    'agent/log/segment-recovery.ts',
+    'await copyRange(file, file, from.position, size)',
+    '',
+  ]),
+  mutant('recovery: the journal is not written again', [
+    REPLAY,
+    'if (!(await writeAgain(fs, path, bytes, ranges))) this.unwritable.push(path)',
+    '',
+  ]),
+  mutant('recovery: the checkpoint is not written again', [
+    RECOVERY,
+    '(await writeAgain(fs, read.path, read.bytes, [[0, read.bytes.length]]))',
+    'true',
+  ]),
+  mutant('recovery: goes on behind half a commit', [
+    REPLAY,
+    'if (isDamaged || this.#commit.isOpen) this.resume',
+    'if (isDamaged) this.resume',
+  ]),
+  mutant('recovery: journals in no order', [
+    'agent/log/store-survey.ts',
+    'known.sort((a, b) => a.header.generation - b.header.generation)',
+    '',
+  ]),
+  mutant('recovery: records are replayed twice', [
+    REPLAY,
+    'if (first + entry.count <= partition.logEndOffset) return',
+    'if (first + entry.count < partition.logEndOffset) return',
+  ]),
 
   // ---- segments and tails
-  {
-    name: 'split: not at the offset',
-    changes: [
-      {
-        file: PARTITION,
-        find: 'if (now !== undefined && !this.#tails.split(now, offset)) {',
-        replace: 'if (now === tail && offset < 0) {',
-      },
-    ],
-  },
-  {
-    name: 'split: one record later',
-    changes: [
-      {
-        file: TAILS,
-        find: 'const rest = this.#copy(tail, at, { slot, slotBytes, offset })',
-        replace: 'const rest = this.#copy(tail, at, { slot, slotBytes, offset: offset + 1 })',
-      },
-    ],
-  },
-  {
-    name: 'split: greatest timestamp of both halves',
-    changes: [{ file: TAILS, find: 'tail.maxTimestamp = this.#maxTimestamp(tail)', replace: '' }],
-  },
-  {
-    name: 'split: a tail that is not durable',
-    changes: [
-      {
-        file: PARTITION,
-        find: 'while (!tail.isDurable) await committer.durable(committer.durableCommit + 1)',
-        replace: 'void committer',
-      },
-    ],
-  },
-  {
-    name: 'seal: a tail that is not durable',
-    changes: [
-      {
-        file: TAILS,
-        find: 'oldest?.frozen === true && oldest.holders === 0 && oldest.isDurable',
-        replace: 'oldest?.frozen === true && oldest.holders === 0',
-      },
-    ],
-  },
-  {
-    name: 'segment: an index entry is believed',
-    changes: [
-      {
-        file: 'agent/log/index-pair.ts',
-        find: 'batch?.nextOffset === this.#baseOffset + relativeOffset + 1 ? batch : undefined',
-        replace: 'relativeOffset >= 0 ? batch : undefined',
-      },
-    ],
-  },
+  mutant('split: not at the offset', [
+    PARTITION,
+    'if (now !== undefined && !this.#tails.split(now, offset)) {',
+    'if (now === tail && offset < 0) {',
+  ]),
+  mutant('split: one record later', [
+    TAILS,
+    'const rest = this.#copy(tail, at, { slot, slotBytes, offset })',
+    'const rest = this.#copy(tail, at, { slot, slotBytes, offset: offset + 1 })',
+  ]),
+  mutant('split: greatest timestamp of both halves', [
+    TAILS,
+    'tail.maxTimestamp = this.#maxTimestamp(tail)',
+    '',
+  ]),
+  mutant('split: a tail that is not durable', [
+    PARTITION,
+    'while (!tail.isDurable) await committer.durable(committer.durableCommit + 1)',
+    'void committer',
+  ]),
+  mutant('seal: a tail that is not durable', [
+    TAILS,
+    'oldest?.frozen === true && oldest.holders === 0 && oldest.isDurable',
+    'oldest?.frozen === true && oldest.holders === 0',
+  ]),
+  mutant('segment: an index entry is believed', [
+    'agent/log/index-pair.ts',
+    'batch?.nextOffset === this.#baseOffset + relativeOffset + 1 ? batch : undefined',
+    'relativeOffset >= 0 ? batch : undefined',
+  ]),
 
   // ---- retention and deletion
-  {
-    name: 'retention: past what is replicated',
-    changes: [
-      {
-        file: 'agent/log/retention.ts',
-        find: 'nextOffset > replicatedOffset) break',
-        replace: 'nextOffset < 0) break',
-      },
-    ],
-  },
-  {
-    name: 'retention: files go before the start is durable',
-    changes: [
-      {
-        file: 'agent/log/retainer.ts',
-        find: 'await committer.durable(committer.openCommit)',
-        replace: '',
-      },
-    ],
-  },
-  {
-    name: 'deletion: files go before it is durable',
-    changes: [
-      {
-        file: 'agent/log/topic-set.ts',
-        find: 'await this.#committer.durable(this.#committer.openCommit)',
-        replace: '',
-      },
-    ],
-  },
+  mutant('retention: past what is replicated', [
+    'agent/log/retention.ts',
+    'return offset <= replicatedOffset && now',
+    'return offset >= 0 && now',
+  ]),
+  mutant('retention: files go before the start is durable', [
+    'agent/log/retainer.ts',
+    'await committer.durable(committer.openCommit)',
+    '',
+  ]),
+  mutant('deletion: files go before it is durable', [
+    'agent/log/topic-set.ts',
+    'await this.#committer.durable(this.#committer.openCommit)',
+    '',
+  ]),
+
+  // ---- loss
+  mutant('reclaim: what is not replicated', [
+    RETAINER,
+    '({ nextOffset }) => nextOffset <= replicatedOffset',
+    '({ nextOffset }) => nextOffset > 0 || replicatedOffset > 0',
+  ]),
+  mutant('hollow boundary: below the pin', [
+    RETAINER,
+    'return Math.max(pinnedOffset, replicatedOffset)',
+    'return Math.max(pinnedOffset - 1, 0 * replicatedOffset)',
+  ]),
+  mutant('hollow boundary: one offset further', [
+    MENDING,
+    'changes.push({ segment, plan: await segment.plan([wanted]) })',
+    'changes.push({ segment, plan: await segment.plan([{ ...wanted, from: wanted.from + 1 }]) })',
+  ]),
+  mutant('hollow boundary: one offset short in the header', [
+    'agent/log/made-batch.ts',
+    'from + count - 1},',
+    'from + count},',
+  ]),
+  mutant('loss: not counted', [
+    MENDING,
+    'for (const range of added) this.#losses.add(range)',
+    'void added',
+  ]),
+  mutant('loss: changed before it is durable', [
+    MENDING,
+    'await committer.durable(committer.openCommit)',
+    'void committer',
+  ]),
+  mutant('loss: an intent is not settled', [MENDING, 'this.#intent.length > 0 ||', '']),
+  mutant('loss: CRCs are not looked at on reading', [
+    'agent/log/segment-scan.ts',
+    'if (!crcs.holds(length, size)) {',
+    'if (!crcs.holds(length, size) && size < 0) {',
+  ]),
 ]
