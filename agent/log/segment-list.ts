@@ -21,6 +21,7 @@ import type { SegmentFacts } from './retention.ts'
 import type { Damage } from './salvage.ts'
 import { Segment, type SegmentContext, type SegmentRead } from './segment.ts'
 import { baseOffsetOf, segmentName } from './segment-file.ts'
+import { SegmentGaps } from './segment-gaps.ts'
 import { REWRITE_SUFFIX, replaceSegment } from './segment-rewrite.ts'
 
 export interface SegmentListContext extends SegmentContext {
@@ -48,8 +49,8 @@ export class SegmentList {
   readonly #directory: string
   readonly #mender: Mender
   readonly #segments: Segment[] = []
-  /** Missing below the recovery point when the log was opened; in order. */
-  #gaps: LostRange[] = []
+  /** What is missing below the recovery point. */
+  readonly #gaps = new SegmentGaps()
   /** Where the newest reads ended. */
   readonly #reached: number[] = []
   /** Damaged, as recovery found. */
@@ -136,7 +137,7 @@ export class SegmentList {
 
   #miss(from: number, to: number, missing: readonly number[]): void {
     const isFile = this.#segments.length === 0 || missing.some((base) => base >= from && base < to)
-    this.#gaps.push({ from, to, reason: isFile ? 'file' : 'rot' })
+    this.#gaps.add({ from, to, reason: isFile ? 'file' : 'rot' })
   }
 
   /** Appends one sealed batch, rolling first if need be. Written, not durable, when it resolves. */
@@ -186,7 +187,7 @@ export class SegmentList {
   ): Promise<{ bytes: Buffer; baseOffset: number; nextOffset: number } | undefined> {
     for (let mendings = 0; ; mendings++) {
       const segment = this.#holding(offset)
-      if (segment === undefined && !this.#isGap(offset)) return undefined
+      if (segment === undefined && !this.#gaps.holds(offset)) return undefined
       const rewrites = segment?.rewrites
       const read = await this.#tryRead(segment, offset, maxBytes)
       if (read.kind === 'batches') {
@@ -279,13 +280,7 @@ export class SegmentList {
 
   /** The offsets from the log start on that no segment holds. */
   gaps(logStartOffset: number): LostRange[] {
-    const [first] = this.#segments
-    if (first !== undefined && first.baseOffset > logStartOffset && !this.#isGap(logStartOffset)) {
-      this.#gaps.unshift({ from: logStartOffset, to: first.baseOffset, reason: 'file' })
-    }
-    return this.#gaps
-      .map((gap) => ({ ...gap, from: Math.max(gap.from, logStartOffset) }))
-      .filter(({ from, to }) => from < to)
+    return this.#gaps.from(logStartOffset, this.#segments[0]?.baseOffset)
   }
 
   /** Puts hollow segments where a gap is; durable when it resolves. */
@@ -325,7 +320,7 @@ export class SegmentList {
       this.#rolled.add(segment)
       from = to
     }
-    this.#gaps = this.#gaps.filter(({ from, to }) => to <= gap.from || from >= gap.to)
+    this.#gaps.filled(gap)
   }
 
   /** The file of a segment was replaced; its indexes are to be finished again. */
@@ -345,10 +340,6 @@ export class SegmentList {
       this.#hasNewNames = true
       throw error
     }
-  }
-
-  #isGap(offset: number): boolean {
-    return this.#gaps.some(({ from, to }) => from <= offset && offset < to)
   }
 
   // ---- durability and retention
@@ -423,7 +414,7 @@ export class SegmentList {
     for (const segment of this.#segments.splice(0)) await segment.remove()
     this.#rolled.clear()
     this.#damagedSegments.clear()
-    this.#gaps = []
+    this.#gaps.clear()
     await removeDirectory(this.#context.fs, this.#directory)
   }
 
