@@ -40,7 +40,7 @@ const AT_START = [
   'tributary_upstream_connected 0',
   'tributary_upstream_lag_records 0',
   'tributary_upstream_lag_seconds 0',
-  'tributary_records_lost_total{reason="damage"} 0',
+  'tributary_records_lost_total{reason="dropped"} 0',
   'tributary_clock_synchronized ',
   'process_cpu_seconds_total ',
   '# TYPE tributary_log_records_total counter',
