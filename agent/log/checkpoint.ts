@@ -181,7 +181,7 @@ export async function writeCheckpoint(
   checkpoint: Checkpoint,
   codecs: Codecs,
 ): Promise<void> {
-  const path = `${directory}/${CHECKPOINT_FILES[checkpoint.number % 2]}`
+  const path = checkpointPath(directory, checkpoint.number)
   const bytes = encodeCheckpoint(checkpoint, codecs)
   const file = await fs.open(path, 'create')
   try {
@@ -199,4 +199,19 @@ export async function writeCheckpoint(
     await file.close()
   }
   await fs.syncDirectory(directory)
+}
+
+/** There is no copy there any more, whatever was; durable when it resolves. */
+export async function emptyCheckpoint(fs: FileSystem, path: string): Promise<void> {
+  const file = await fs.open(path, 'create')
+  try {
+    await file.truncate(0)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+}
+
+export function checkpointPath(directory: string, number: number): string {
+  return `${directory}/${CHECKPOINT_FILES[number % 2]}`
 }

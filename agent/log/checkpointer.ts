@@ -15,7 +15,13 @@ import { assert } from '../base/assert.ts'
 import { type Clock, sleep } from '../base/clock.ts'
 import { AgentError, codeOf } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
-import { type Checkpoint, type PartitionMark, writeCheckpoint } from './checkpoint.ts'
+import {
+  type Checkpoint,
+  checkpointPath,
+  emptyCheckpoint,
+  type PartitionMark,
+  writeCheckpoint,
+} from './checkpoint.ts'
 import type { Committer } from './committer.ts'
 import type { FileSystem } from './file-system.ts'
 import type { Journal } from './journal.ts'
@@ -131,17 +137,37 @@ export class Checkpointer {
 
   /**
    * Seals everything that recovery has found and writes checkpoints that need no journal, before there
-   * are appends. Rejects when the disk does not let it: nothing has changed then.
+   * are appends. False when the disk does not let it: the journal goes on as it is. Rejects when nobody
+   * knows whether such a checkpoint is on the disk: frames that it does not know of would be lost.
    */
-  async settle({ copies, lastSequence }: { copies: number; lastSequence: number }): Promise<void> {
-    const { journal, state, partitions } = this.#options
-    for (const partition of partitions()) await partition.seal()
+  async settle({
+    copies,
+    lastSequence,
+  }: {
+    copies: number
+    lastSequence: number
+  }): Promise<boolean> {
+    const { fs, directory, journal, state, partitions, logger } = this.#options
     const sequence = Math.max(lastSequence + 1, journal.nextSequence)
     const next = { generation: journal.generation + 1, sequence, isClean: true }
-    for (let copy = 0; copy < copies; copy++) {
-      await this.#write(() => ({ ...next, state: [...state.entries()] }))
+    for (let written = 0; written < copies; written++) {
+      let isSealed = written > 0
+      try {
+        for (const partition of partitions()) await partition.seal()
+        isSealed = true
+        await this.#write(() => ({ ...next, state: [...state.entries()] }))
+      } catch (error) {
+        // Faults of the disk have a code; anything else is a bug.
+        if (codeOf(error) === '') throw error
+        if (isSealed) await emptyCheckpoint(fs, checkpointPath(directory, this.#number + 1))
+        // One copy is enough: there is no other that contradicts it.
+        if (written > 0) break
+        logger.warn(`no checkpoint after the damage: ${String(error)}`)
+        return false
+      }
     }
     journal.goOnWith(sequence)
+    return true
   }
 
   /** The next start takes what is below `offset` from segments, whatever the journal has. */

@@ -307,13 +307,7 @@ export class Log {
   async #settle(repair: NonNullable<Recovered['repair']>): Promise<boolean> {
     this.#sealer.end()
     try {
-      await this.#checkpointer!.settle(repair)
-      return true
-    } catch (error) {
-      // Faults of the disk have a code. The journal goes on, and a checkpoint comes when it can.
-      if (codeOf(error) === '') throw error
-      this.#options.logger.warn(`no checkpoint after the damage: ${String(error)}`)
-      return false
+      return await this.#checkpointer!.settle(repair)
     } finally {
       this.#sealer.goOn()
     }

@@ -25,7 +25,7 @@ import type { Codecs } from '../../wasm/codecs.ts'
 import type { Kernel } from '../../wasm/kernel.ts'
 import { codeOf } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
-import type { Checkpoint } from './checkpoint.ts'
+import { type Checkpoint, emptyCheckpoint } from './checkpoint.ts'
 import type { FileSystem } from './file-system.ts'
 import type { JournalPosition } from './journal.ts'
 import { readJournalBytes } from './journal-reader.ts'
@@ -197,18 +197,10 @@ async function keepDamaged(
  * journal that goes on from here would count for nothing.
  */
 async function forget(fs: FileSystem, path: string): Promise<void> {
-  try {
-    const file = await fs.open(path, 'write')
-    try {
-      await file.truncate(0)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-  } catch (error) {
+  await emptyCheckpoint(fs, path).catch((error) => {
     // The checkpoint that is written next takes its place.
     if (codeOf(error) === '') throw error
-  }
+  })
 }
 
 function isDamaged({ isHeaderLost, rot }: SurveyedJournal): boolean {

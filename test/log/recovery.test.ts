@@ -438,6 +438,40 @@ test('the number of a generation that only holds the beginning of a commit is no
   )
 })
 
+test('a checkpoint that fails after damage, wherever it does, costs nothing that is acked later', async () => {
+  const faults = [
+    ['write', 'checkpoint-0', 0],
+    ['sync', 'checkpoint-0', 0],
+    ['write', 'checkpoint-1', 0],
+    ['sync', 'checkpoint-1', 1],
+    ['syncDirectory', STORE, 1],
+    ['syncDirectory', STORE, 2],
+    ['syncDirectory', STORE, 3],
+    ['syncDirectory', STORE, 4],
+  ] as const
+  for (const [seed, [operation, path, passes]] of faults.entries()) {
+    const { fs } = await newStore(30 + seed, 900)
+    const killed = fs.kill()
+    for (const copy of checkpointsOf(killed)) killed.rot(copy.path, 60)
+    // One slip of a disk costs nothing: it is tried again.
+    killed.failNext(operation, { path, passes })
+    for (let tries = 0; tries < 5; tries++) killed.failNext(operation, { path })
+    const first = await open(killed).catch(() => undefined)
+    killed.failNoMore()
+    const { log } = first ?? (await open(killed.kill()))
+    const disk = first === undefined ? undefined : killed
+    assert.equal(await contents(partitionOf(log)), upTo(900))
+    if (disk === undefined) continue
+    await append(log, partitionOf(log), 20)
+    const again = await open(disk.crash())
+    assert.equal(
+      await contents(partitionOf(again.log)),
+      upTo(920),
+      `${operation} ${path} ${passes}`,
+    )
+  }
+})
+
 test('no file of a new store is taken for damage', async () => {
   const fs = new SimFileSystem(19)
   assert.equal((await open(fs)).lines, [])
