@@ -7,7 +7,7 @@ import { assert } from '../base/assert.ts'
 
 /** Ascending; a tail grows from one to the next by copy. */
 export const SLOT_SIZES = [4096, 16384, 65536, 262144] as const
-const BLOCK_BYTES = SLOT_SIZES[3]
+export const BLOCK_BYTES = SLOT_SIZES[3]
 /** Kernels may write up to this far behind what they report; no slot is filled to its last bytes. */
 export const SLOT_SLACK = 64
 

@@ -39,7 +39,7 @@ import { TopicSet } from './topic-set.ts'
 /** What goes when room is made should be little of what there is. */
 const SEGMENT_SHARE = 1 / 16
 const SEGMENT_BYTES_MIN = 1024 * 1024
-const CARRY_TOTAL_BYTES_MAX = 192 * 1024
+const CARRY_TOTAL_BYTES_MAX = 512 * 1024
 /** Whole batches in memory, above which recovery seals what it has so far. */
 const RECOVERED_BATCH_BYTES_MAX = 4 * 1024 * 1024
 /** A journal write that takes longer is told. */

@@ -6,7 +6,7 @@
 
 import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/telemetry.ts'
-import type { Arena } from './arena.ts'
+import { type Arena, BLOCK_BYTES } from './arena.ts'
 import type { Committer } from './committer.ts'
 import { DiskBudget, type DiskLimits, type DiskLook, type NextLook } from './disk-budget.ts'
 import {
@@ -106,7 +106,7 @@ export class Room {
   /** The arena is nearly used up. */
   get isArenaShort(): boolean {
     const { arena } = this.#options
-    const reserve = Math.max(2, Math.floor((arena.bytes / 262_144) * ARENA_FREE_SHARE))
+    const reserve = Math.max(2, Math.floor((arena.bytes / BLOCK_BYTES) * ARENA_FREE_SHARE))
     return arena.freeBlocks < reserve
   }
 
@@ -147,7 +147,9 @@ export class Room {
 
   /** After a commit. */
   committed(): void {
-    if (this.isArenaShort) this.#relieveArena()
+    const { arena } = this.#options
+    // What is free already counts: a thousand small tails are not sealed because of one large one.
+    if (this.isArenaShort) this.#relieveArena(arena.freeBlocks * BLOCK_BYTES)
     this.offer()
   }
 
@@ -167,10 +169,10 @@ export class Room {
     for (const listener of this.#listeners) listener()
   }
 
-  /** Freezes the largest tails until enough of the arena is on its way to a segment. */
-  #relieveArena(): void {
+  /** Freezes the largest tails until enough of the arena is free or on its way to a segment. */
+  #relieveArena(free = 0): void {
     const wanted = this.#options.arena.bytes * ARENA_FREE_SHARE
-    let coming = 0
+    let coming = free
     const open: PartitionLog[] = []
     for (const partition of this.#options.partitions()) {
       const last = partition.tails.at(-1)
@@ -178,6 +180,7 @@ export class Room {
         if (tail.kind === 'records' && tail.frozen) coming += tail.slotBytes
       if (last !== undefined && !last.frozen) open.push(partition)
     }
+    if (coming >= wanted) return
     open.sort((a, b) => b.tailBytes - a.tailBytes)
     for (const partition of open) {
       if (coming >= wanted) return

@@ -5,7 +5,7 @@
 //   indexes     the entries Kafka would make: one for each batch but the first
 //   all else    on the simulated disk below
 //
-// The event times go forward from segment to segment, but every `backEvery`th lies a day back, as the
+// The event times go forward from segment to segment, but every `backEvery`th lies an hour back, as the
 // backlog of a device that was offline does. All that is opened, read and asked for is counted.
 
 import type { FileSystem, OpenFile } from '../../agent/log/file-system.ts'
@@ -33,7 +33,7 @@ export interface DiskCounts {
 }
 
 const FIRST_TIME = Date.UTC(2026, 0, 1)
-const DAY_MS = 86_400_000
+const BACK_MS = 3_600_000
 const BACK_EVERY = 7
 
 export class GeneratedDisk implements FileSystem {
@@ -86,6 +86,18 @@ export class GeneratedDisk implements FileSystem {
 
   maxTimeOf(segment: number): number {
     return this.timeOf(this.baseOffsetOf(segment + 1) - 1)
+  }
+
+  /** Offset of the first record that is not older; there must be one. */
+  firstAtTime(timestamp: number): number {
+    let segment = 0
+    while (this.maxTimeOf(segment) < timestamp) segment++
+    const first = this.timeOf(this.baseOffsetOf(segment))
+    return this.baseOffsetOf(segment) + Math.max(0, timestamp - first)
+  }
+
+  forgetBatches(): void {
+    this.#crcs.clear()
   }
 
   forgetCounts(): void {
@@ -194,7 +206,7 @@ export class GeneratedDisk implements FileSystem {
 
   #batchTime(batch: number): number {
     const segment = Math.floor(batch / this.#shape.batches)
-    const back = segment % BACK_EVERY === BACK_EVERY - 1 ? DAY_MS : 0
+    const back = segment % BACK_EVERY === BACK_EVERY - 1 ? BACK_MS : 0
     return FIRST_TIME + batch * this.#shape.recordsPerBatch - back
   }
 

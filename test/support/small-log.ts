@@ -2,17 +2,17 @@
 // tails and make checkpoints.
 
 import { Metrics, silentLogger } from '../../agent/base/telemetry.ts'
+import type { FileSystem } from '../../agent/log/file-system.ts'
 import { Log } from '../../agent/log/log.ts'
 import type { LogOptions } from '../../agent/log/log-options.ts'
 import type { PartitionLog } from '../../agent/log/partition-log.ts'
 import { SimClock } from '../sim/sim-clock.ts'
 import { kernel } from './batches.ts'
 import { SeededRandom } from './seeded-random.ts'
-import type { SimFileSystem } from './sim-file-system.ts'
 
 export const STORE = '/store'
 
-export function openSmallLog(fs: SimFileSystem, options: Partial<LogOptions> = {}): Promise<Log> {
+export function openSmallLog(fs: FileSystem, options: Partial<LogOptions> = {}): Promise<Log> {
   return Log.open({
     directory: STORE,
     fs,
