@@ -156,7 +156,9 @@ function position(
 ): Omit<Recovered, 'frames' | 'repair'> {
   const { number = 0, generation: needed } = checkpoint?.content ?? {}
   const oldest = needed ?? Math.max(1, journals[0]?.header.generation ?? 1)
-  const last = Math.max(oldest - 1, ...files.map(({ generation }) => generation))
+  // One that has begun may come back, when its file was only not readable for once.
+  const begun = checkpoint !== undefined && !checkpoint.content.isClean ? oldest : oldest - 1
+  const last = Math.max(begun, ...files.map(({ generation }) => generation))
   // One that holds only the beginning of a commit is free: restarts must not add files for ever.
   const unused = resume === undefined && isLastEmpty ? journals.at(-1)?.path : undefined
   // Version 1 of the checkpoint does not say how far the numbers went.
