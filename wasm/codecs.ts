@@ -70,6 +70,16 @@ export class Codecs {
     return { status, maxTimestampDelta: status === 0 ? kernel.scanMaxTimestamp() : 0 }
   }
 
+  /** `scanRecords` of what an LZ4 frame holds, without copying that out: the status of either. */
+  scanLz4Records(frame: Uint8Array, count: number): number {
+    const { kernel, start, room } = this.#window(0)
+    const target = start + frame.length + SLACK
+    if (target >= start + room) return OUT_OF_ROOM
+    kernel.u8.set(frame, start)
+    const length = kernel.lz4Unframe(start, frame.length, target, start + room - target)
+    return length < 0 ? length : kernel.scanRecords(target, length, count)
+  }
+
   #inflate(window: Window, bytes: Uint8Array, maxBytes: number): Buffer | number {
     const { kernel, start, room } = window
     const left = room - bytes.length - SLACK

@@ -38,6 +38,20 @@ test('LZ4 of lengths that fit the window, and that do not', () => {
   assert.throws(() => codecs.lz4Compress(Buffer.alloc(TAILS_BYTES / 2 + 100)), /too many/)
 })
 
+test('records in an LZ4 frame are scanned where they are inflated', () => {
+  const record = (offsetDelta: number) =>
+    encodeRecord({ offsetDelta, timestampDelta: 1, key: null, value: sensorBytes(300) })
+  const records = Buffer.concat([record(0), record(1), record(2)])
+  const frame = codecs.lz4Compress(records)
+  assert.is(codecs.scanLz4Records(frame, 3), 0)
+  assert.is(codecs.scanLz4Records(frame, 2), WRONG_COUNT)
+  frame[6]! ^= 1
+  assert.is(codecs.scanLz4Records(frame, 3), CORRUPT)
+  const large = codecs.lz4Compress(Buffer.alloc(SCRATCH_BYTES))
+  assert.is(codecs.scanLz4Records(large, 1), OUT_OF_ROOM)
+  assert.is(codecs.scanLz4Records(Buffer.alloc(SCRATCH_BYTES), 1), OUT_OF_ROOM)
+})
+
 test('a frame that inflates beyond the limit is refused, however small it is', () => {
   const bomb = codecs.lz4Compress(Buffer.alloc(8_000_000))
   assert.ok(bomb.length < 40_000)
