@@ -149,8 +149,8 @@ async function mendFile(fs: FileSystem, { kind, path, position }: Finding): Prom
 async function readAll(partition: PartitionLog, complaints: string[]): Promise<void> {
   await readRecords(partition, complaints)
   const all = { from: partition.logStartOffset, to: Number.POSITIVE_INFINITY }
-  // A segment needs its indexes for that, and makes them again when they are missing.
-  for (const segment of partition.segments.within(all)) await segment.maxTimestamp()
+  // What is missing of them is made again.
+  for (const segment of partition.segments.within(all)) await segment.loadIndexes()
 }
 
 async function readRecords(partition: PartitionLog, complaints: string[]): Promise<void> {

@@ -8,8 +8,7 @@
 // - An index entry is believed only when the batch it points to agrees; a missing or wrong index
 //   is made again from the headers of the batches.
 // - Nothing is durable before `sync`; until then the journal has it.
-// - The file can be replaced by one with the same offsets (segment-rewrite.ts); who reads then may
-//   find that what was where has changed, and looks again.
+// - The file may be replaced by one with the same offsets (segment-rewrite.ts) under a reader's hands.
 
 import type { Codecs } from '../../wasm/codecs.ts'
 import { assert } from '../base/assert.ts'
@@ -258,7 +257,7 @@ export class Segment {
 
   /** Where a search for a time may begin: at or before the first record that is not older. */
   async offsetBefore(timestamp: number): Promise<number> {
-    await this.#load()
+    await this.loadIndexes()
     const entry = await this.#indexes.beforeTime(timestamp)
     if (entry === undefined) return this.baseOffset
     const { lastOffset, maxTimestamp } = entry
@@ -438,12 +437,13 @@ export class Segment {
     return { kind: 'corrupt', position: outcome.position, reason }
   }
 
-  async #load(): Promise<void> {
+  /** Makes them again when one is missing. */
+  async loadIndexes(): Promise<void> {
     if (!this.#indexes.isKnown) await this.#serially(() => this.#indexes.load())
   }
 
   async #floor(offset: number): Promise<{ start: BatchStart; isDoubtful: boolean }> {
-    await this.#load()
+    await this.loadIndexes()
     let floor = await this.#indexes.floor(offset)
     if (floor.kind === 'bad') {
       await this.#serially(() => this.#indexes.rebuild())
