@@ -8,8 +8,8 @@
 
 import { EGRESS, SCRATCH } from '../../wasm/assembly/limits.ts'
 import type { Kernel } from '../../wasm/kernel.ts'
-import { isUnreadable, readTolerantly } from './bad-sectors.ts'
-import type { FileSystem, OpenFile } from './file-system.ts'
+import { readTolerantly } from './bad-sectors.ts'
+import type { FileSystem } from './file-system.ts'
 import {
   FILE_MAGIC,
   FLAG_LZ4,
@@ -85,16 +85,6 @@ export class CommitFrames {
   /** What was begun lies before a damaged place. */
   drop(): void {
     this.#frames = []
-  }
-}
-
-export async function readJournalHeader(kernel: Kernel, file: OpenFile): Promise<HeaderOutcome> {
-  const header = Buffer.alloc(SECTOR_BYTES)
-  try {
-    return decodeJournalHeader(kernel, header.subarray(0, await file.read(header, 0)))
-  } catch (error) {
-    if (!isUnreadable(error)) throw error
-    return { kind: 'corrupt' }
   }
 }
 
