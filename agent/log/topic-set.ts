@@ -138,14 +138,11 @@ export class TopicSet {
 
   /** Brings one topic in line with its state entry, and opens what is new of it. */
   async restoreFrom(name: string, checkpoint: Checkpoint | undefined): Promise<void> {
-    const stored = checkpoint?.state.find(([key]) => key === `topic/${name}`)?.[1]
-    const known = stored === undefined ? [] : (JSON.parse(stored.toString()) as TopicRecord).logIds
     for (const partition of await this.#restore(name)) {
       const mark = checkpoint?.partitions.find(({ logId }) => logId === partition.logId)
-      // One that the checkpoint's state does not know was made later: the journal has all of it, and
-      // its files may just have gone with those of another topic of its name.
-      const isThere = known.includes(partition.logId) || !this.#purged.has(name)
-      const recoveryOffset = isThere ? (mark?.recoveryOffset ?? 0) : 0
+      // The journal goes back behind the snapshot: what had the name before is deleted once more, the
+      // files of this one with it, and all of it is in the journal.
+      const recoveryOffset = this.#purged.has(name) ? 0 : (mark?.recoveryOffset ?? 0)
       const end = await partition.segments.open(recoveryOffset, mark?.segments ?? [])
       partition.logStartOffset = this.savedStart(partition) ?? 0
       partition.restoreEnd(Math.max(end, partition.logStartOffset))
