@@ -75,8 +75,8 @@ export class TestBroker {
       ...options.settings,
     }
     this.broker = createBroker({ ...settings, log, clock }, ADVERTISED)
-    // A commit interval counts from the last commit, and 0 is never.
-    clock.advance(1)
+    // A commit interval counts from the last commit, which was the log's own.
+    clock.advance(options.log?.commitIntervalMs === undefined ? 1 : 50)
   }
 
   static async open(options: TestOptions = {}): Promise<TestBroker> {
@@ -85,7 +85,7 @@ export class TestBroker {
 
   static async #start(fs: SimFileSystem, clock: SimClock, options: TestOptions) {
     boots++
-    const log = await Log.open({
+    const opening = Log.open({
       directory: 'store',
       fs,
       kernel,
@@ -97,7 +97,14 @@ export class TestBroker {
       lock: { pid: 1, startOf: async () => String(boots) },
       ...options.log,
     })
-    return new TestBroker(log, fs, clock, options)
+    let isOpen = false
+    opening.finally(() => (isOpen = true)).catch(() => {})
+    // Its own commits keep to the interval as well.
+    while (options.log?.commitIntervalMs !== undefined && !isOpen) {
+      clock.advance(50)
+      await settle()
+    }
+    return new TestBroker(await opening, fs, clock, options)
   }
 
   /** The power goes; the next start finds what the disk kept. The wall clock may have jumped. */
