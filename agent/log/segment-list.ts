@@ -104,7 +104,7 @@ export class SegmentList {
       const nextMissing = missing.find((base) => base > baseOffset) ?? Infinity
       const next = Math.min(bases[index + 1] ?? Infinity, nextMissing)
       const mark = marked.get(baseOffset)
-      const segment = await this.#open(baseOffset, next, recoveryOffset, mark, marks.at(-1))
+      const segment = await this.#open(baseOffset, next, recoveryOffset, mark)
       segment.arrival = mark?.arrival ?? this.#context.clock.now()
       this.#segments.push(segment)
       end = segment.nextOffset
@@ -118,14 +118,12 @@ export class SegmentList {
     next: number,
     recoveryOffset: number,
     mark: SegmentMark | undefined,
-    lastMark: SegmentMark | undefined,
   ): Promise<Segment> {
     const isFinished = Number.isFinite(next)
     // One that ends right at the recovery point may have been rolled after it was synced.
     const isSynced = next < recoveryOffset
     const end = isFinished ? next : undefined
-    // The last mark is of a segment that was still written to, and may have been for long.
-    const known = isSynced && mark !== lastMark ? mark : undefined
+    const known = isSynced ? mark : undefined
     const segment = await Segment.open(this.#context, this.#directory, baseOffset, end, known)
     if (isSynced) return segment
     const keep = (damage: Damage) => this.#mender.keep(segment, damage)

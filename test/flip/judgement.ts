@@ -9,10 +9,9 @@ import { closeSync, cpSync, openSync, readSync, rmSync, truncateSync, writeSync 
 import { join } from 'node:path'
 import type { Finding } from '../../agent/log/findings.ts'
 import type { Log } from '../../agent/log/log.ts'
-import { repairStore } from '../../agent/log/repair.ts'
 import { verifyStore } from '../../agent/log/verify.ts'
 import { kernel } from '../support/batches.ts'
-import { LIMITS, type LogLine, type MadeStore, openLog, storeClock } from './made-store.ts'
+import { type LogLine, type MadeStore, openLog } from './made-store.ts'
 import { probe } from './probe.ts'
 import { type QuickDisk, quickDisk } from './quick-disk.ts'
 import { HOLLOW, type Served, servedBy } from './served.ts'
@@ -47,8 +46,6 @@ export async function judge(store: MadeStore, map: StoreMap, damage: Damage): Pr
     faults.push(...findingFaults(findings, copy, damage, allowed))
   })
   await attempt('the agent', () => agentFaults(copy, store, damage, allowed, faults))
-  copyOf(store, copy, damage)
-  await attempt('repair', () => repairFaults(copy, store, allowed, faults))
   return faults
 }
 
@@ -141,28 +138,6 @@ async function agentFaults(
   // An index is a hint: one that was not asked for what is wrong with it is left as it is.
   const left = findings.filter(({ path, fatal }) => fatal || path !== `${copy}/${damage.file}`)
   if (left.length > 0) faults.push(`after the agent stopped: ${textOf(left)}`)
-}
-
-async function repairFaults(
-  copy: string,
-  { served: before }: MadeStore,
-  allowed: Region,
-  faults: string[],
-): Promise<void> {
-  const fs = quickDisk()
-  const { after, complaints } = await repairStore({
-    fs,
-    directory: copy,
-    clock: storeClock(),
-    kernel,
-    log: LIMITS,
-  })
-  const mine: string[] = []
-  if (after.findings.length > 0) {
-    mine.push(`findings are left: ${textOf(after.findings)}; ${complaints.join('; ')}`)
-  }
-  compare(before, await started(copy, fs, []), allowed, mine)
-  faults.push(...mine.map((fault) => `repair: ${fault}`))
 }
 
 async function started(

@@ -32,29 +32,17 @@ export interface LogLine {
   message: string
 }
 
-export const LIMITS = {
-  journalBytes: 48 * 1024,
-  frameBytesMax: 4096,
-  batchBytes: 2048,
-  segmentBytes: 12_288,
-  carryTailBytes: 512,
-} as const
 /** Rounds until checkpoints fail, and after the first that did. */
 const ROUNDS_BEFORE = 70
 const ROUNDS_AFTER = 8
 const START = Date.UTC(2026, 0, 1)
-
-/** An hour after the store was made. */
-export function storeClock(): SimClock {
-  return new SimClock(START + 3_600_000)
-}
 
 /** A log with small limits; what it says goes to `lines`. */
 export function openLog(
   directory: string,
   fs: QuickDisk,
   lines: LogLine[],
-  clock = storeClock(),
+  clock = new SimClock(START + 3_600_000),
 ): Promise<Log> {
   const logger = new Logger({
     level: 'debug',
@@ -70,7 +58,11 @@ export function openLog(
     logger,
     metrics: new Metrics(),
     gateway: 'flip',
-    ...LIMITS,
+    journalBytes: 48 * 1024,
+    frameBytesMax: 4096,
+    batchBytes: 2048,
+    segmentBytes: 12_288,
+    carryTailBytes: 512,
   })
 }
 
