@@ -104,7 +104,7 @@ export class SegmentList {
       const nextMissing = missing.find((base) => base > baseOffset) ?? Infinity
       const next = Math.min(bases[index + 1] ?? Infinity, nextMissing)
       const mark = marked.get(baseOffset)
-      const segment = await this.#open(baseOffset, next, recoveryOffset, mark)
+      const segment = await this.#open(baseOffset, next, recoveryOffset, mark, marks.at(-1))
       segment.arrival = mark?.arrival ?? this.#context.clock.now()
       this.#segments.push(segment)
       end = segment.nextOffset
@@ -118,12 +118,14 @@ export class SegmentList {
     next: number,
     recoveryOffset: number,
     mark: SegmentMark | undefined,
+    lastMark: SegmentMark | undefined,
   ): Promise<Segment> {
     const isFinished = Number.isFinite(next)
     // One that ends right at the recovery point may have been rolled after it was synced.
     const isSynced = next < recoveryOffset
     const end = isFinished ? next : undefined
-    const known = isSynced ? mark : undefined
+    // The last mark is of a segment that was still written to, and may have been for long.
+    const known = isSynced && mark !== lastMark ? mark : undefined
     const segment = await Segment.open(this.#context, this.#directory, baseOffset, end, known)
     if (isSynced) return segment
     const keep = (damage: Damage) => this.#mender.keep(segment, damage)
@@ -298,6 +300,8 @@ export class SegmentList {
     const arrival = (before ?? behind)?.arrival ?? this.#context.clock.now()
     const newest = (await before?.maxTimestamp().catch(() => -1)) ?? -1
     const timestamp = newest < 0 ? arrival : newest
+    // If it was the last one, it is not any more.
+    if (before !== undefined) this.#rolled.add(before)
     await this.#makeDirectory()
     const span = Math.max(1, Math.floor(segmentBytes / HOLLOW_BATCH_BYTES)) * HOLLOW_RECORDS_MAX
     for (let from = gap.from; from < gap.to; ) {

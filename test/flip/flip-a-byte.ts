@@ -23,6 +23,8 @@ export interface FlipOptions {
   seed: number
   /** Only files whose path contains it. */
   file?: string
+  /** Of all damages only each so many. */
+  every?: number
 }
 
 export interface FlipReport {
@@ -38,10 +40,12 @@ export async function flipABytes(options: FlipOptions): Promise<FlipReport> {
     const store = await makeStore(options.kind, join(folder, 'store'))
     const map = new StoreMap(store)
     const report: FlipReport = { files: 0, damages: 0, faults: [] }
+    let order = 0
     for (const file of store.files) {
       if (options.file !== undefined && !file.includes(options.file)) continue
       report.files++
       for (const damage of damagesOf(store, file, options.places, random)) {
+        if (order++ % (options.every ?? 1) !== 0) continue
         report.damages++
         const what = map.at(file, Math.min(damage.position, sizeOf(store, file) - 1))?.what ?? ''
         for (const fault of await judge(store, map, damage)) {

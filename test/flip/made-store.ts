@@ -32,17 +32,29 @@ export interface LogLine {
   message: string
 }
 
+export const LIMITS = {
+  journalBytes: 48 * 1024,
+  frameBytesMax: 4096,
+  batchBytes: 2048,
+  segmentBytes: 12_288,
+  carryTailBytes: 512,
+} as const
 /** Rounds until checkpoints fail, and after the first that did. */
 const ROUNDS_BEFORE = 70
 const ROUNDS_AFTER = 8
 const START = Date.UTC(2026, 0, 1)
+
+/** An hour after the store was made. */
+export function storeClock(): SimClock {
+  return new SimClock(START + 3_600_000)
+}
 
 /** A log with small limits; what it says goes to `lines`. */
 export function openLog(
   directory: string,
   fs: QuickDisk,
   lines: LogLine[],
-  clock = new SimClock(START + 3_600_000),
+  clock = storeClock(),
 ): Promise<Log> {
   const logger = new Logger({
     level: 'debug',
@@ -58,11 +70,7 @@ export function openLog(
     logger,
     metrics: new Metrics(),
     gateway: 'flip',
-    journalBytes: 48 * 1024,
-    frameBytesMax: 4096,
-    batchBytes: 2048,
-    segmentBytes: 12_288,
-    carryTailBytes: 512,
+    ...LIMITS,
   })
 }
 
@@ -74,19 +82,17 @@ export async function makeStore(kind: StoreKind, directory: string): Promise<Mad
   const log = await openLog(live, fs, [], clock)
   await fill(log, fs)
   const served = await servedBy(log)
-  if (kind === 'stopped') {
+  const end = async () => {
     fs.refuse = undefined
-    await log.close()
-  } else {
-    await settled(log, fs)
-  }
-  await cp(live, directory, { recursive: true, filter: (path) => !path.endsWith('/lock') })
-  if (kind === 'killed') {
-    // Nothing of what the dead process still does is seen any more.
-    fs.refuse = undefined
+    // The checkpoint that failed is tried again.
     clock.advance(60_000)
     await log.close()
   }
+  if (kind === 'stopped') await end()
+  else await settled(log, fs)
+  await cp(live, directory, { recursive: true, filter: (path) => !path.endsWith('/lock') })
+  // Nothing of what the dead process still does is seen any more.
+  if (kind === 'killed') await end()
   rmSync(live, { recursive: true })
   return { kind, directory, served, files: filesOf(directory) }
 }

@@ -3,7 +3,7 @@
 //   a batch of a segment    its own offsets; nothing when the journal is replayed over it anyway
 //   an index                nothing
 //   a frame of the journal  the offsets, and the changes of state, that stand nowhere else
-//   a checkpoint            nothing: there are two
+//   a checkpoint            no record; state that changed since the other copy was written, which is told
 //   free journal space      nothing, and nobody needs to notice
 
 import { readFileSync } from 'node:fs'
@@ -35,6 +35,8 @@ export interface Region {
   keys: string[]
   /** A change must be found by `verify`. */
   isLive: boolean
+  /** State may be that of an earlier checkpoint. */
+  hasOldState?: boolean
   /** Nothing tells its damage from a write that a power cut tore. */
   isEnd: boolean
 }
