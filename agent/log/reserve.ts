@@ -149,7 +149,9 @@ export class Reserve implements FileSystem {
   async #shrink(path: string): Promise<boolean> {
     const { fs, bytes, clock, spent } = this.#options
     const has = await this.#known()
-    const least = DATA_PATTERN.test(path) ? bytes * DATA_SHARE : 0
+    // The last piece is for the lock: without one nothing starts, and nobody frees anything.
+    const last = path.endsWith('/lock') ? 0 : 1
+    const least = DATA_PATTERN.test(path) ? bytes * DATA_SHARE : last
     const half = has / 2 < PIECE_BYTES ? 0 : Math.floor(has / 2)
     if (has === 0 || half < least) return false
     const file = await fs.open(this.#path, 'write')
