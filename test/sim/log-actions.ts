@@ -205,6 +205,8 @@ function grow(life: Life): void {
 async function addPartitions(life: Life): Promise<void> {
   const topic = life.pick()?.partition.topic
   if (topic === undefined || topic.partitions.length > 3) return
+  // One that the state has lost may have left a directory of this name.
+  if (life.model.wasStateDoubtful) return
   const added = life.log.addPartitions(topic.name, topic.partitions.length + 1)
   for (const partition of topic.partitions) life.model.know(partition)
   await life.progress(added)
@@ -230,8 +232,10 @@ async function replicate(life: Life): Promise<void> {
   const target = life.pick()
   if (target === undefined || !target.partition.topic.replicated) return
   const { partition, model } = target
+  // What is being given up is not sent.
+  if (partition.dropping !== undefined) await life.progress(partition.dropping)
   const span = partition.highWatermark - partition.replicatedOffset
-  if (span <= 0) return
+  if (span <= 0 || partition.isDeleted) return
   life.observe()
   const sent = partition.replicatedOffset + 1 + random.below(span)
   if (sent > partition.pinnedOffset) {

@@ -182,6 +182,7 @@ export async function checkLosses(
     )
   }
   // What a crash undid may be lost once more, or not.
+  for (const { from, to } of partition.losses.ranges) hollow.add(from, Math.min(to, start))
   model.lost = hollow
 }
 

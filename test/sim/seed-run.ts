@@ -64,10 +64,10 @@ export function runSeeds(
     report(outcome)
   })
   return new Promise((resolve) => {
-    child.on('close', (code) => {
+    child.on('close', (code, signal) => {
       clearTimeout(silence)
       if (isSilent) resolve(`seed ${next} does not end`)
-      else resolve(code === 0 ? undefined : `seed ${next}: ${said || `exit ${code}`}`)
+      else resolve(code === 0 ? undefined : `seed ${next}: ${said || `exit ${code ?? signal}`}`)
     })
   })
 }
