@@ -194,7 +194,7 @@ export class Checkpointer {
     await this.#write(() => {
       this.#isFinal = true
       return { ...next, isClean: true, state: [...state.entries()] }
-    })
+    }, true)
   }
 
   /** From now on nothing that fails is tried again. */
@@ -254,7 +254,7 @@ export class Checkpointer {
     }
     for (;;) {
       const isWritten = await this.#attempt('no checkpoint can be written', async () => {
-        await this.#write(() => ({ ...release, isClean: false }))
+        await this.#write(() => ({ ...release, isClean: false }), true)
         return true
       })
       if (isWritten === true || this.#isEnding) return
@@ -281,16 +281,35 @@ export class Checkpointer {
   }
 
   /** One after the other; `nextOf` is asked when its turn has come, undefined: nothing to write. */
-  #write(nextOf: () => (Base & Pick<Checkpoint, 'isClean'>) | undefined): Promise<void> {
+  #write(
+    nextOf: () => (Base & Pick<Checkpoint, 'isClean'>) | undefined,
+    isTwice = false,
+  ): Promise<void> {
     const written = this.#writing.then(async () => {
       const next = nextOf()
-      if (next !== undefined) await this.#writeNow(next)
+      if (next !== undefined) await this.#writeNow(next, isTwice)
     })
     this.#writing = written.catch(() => {})
     return written
   }
 
-  async #writeNow(next: Base & Pick<Checkpoint, 'isClean'>): Promise<void> {
+  /**
+   * Before any journal space is used again: the predecessor of a checkpoint needs a generation that is
+   * gone then, and would be of little help when the checkpoint rots.
+   */
+  async #writeTwin(content: Omit<Checkpoint, 'number'>): Promise<void> {
+    const { fs, directory, codecs, logger } = this.#options
+    try {
+      await writeCheckpoint(fs, directory, { number: this.#number + 1, ...content }, codecs)
+      this.#number++
+    } catch (error) {
+      if (codeOf(error) === '') throw error
+      // One is enough as long as it holds.
+      logger.warn(`no second copy of the checkpoint: ${String(error)}`)
+    }
+  }
+
+  async #writeNow(next: Base & Pick<Checkpoint, 'isClean'>, isTwice: boolean): Promise<void> {
     const { fs, directory, codecs, partitions, clock } = this.#options
     assert(next.generation >= this.#oldestNeeded, 'checkpoints go forward')
     await this.#options.metadata.update(partitions())
@@ -299,12 +318,12 @@ export class Checkpointer {
       const synced = await partition.segments.sync()
       marks.push({ logId: partition.logId, ...synced })
     }
-    const number = this.#number + 1
     const time = clock.now()
     const { generation, sequence, isClean, state } = next
-    const checkpoint = { number, generation, sequence, isClean, time, state, partitions: marks }
-    await writeCheckpoint(fs, directory, checkpoint, codecs)
-    this.#number = number
+    const content = { generation, sequence, isClean, time, state, partitions: marks }
+    await writeCheckpoint(fs, directory, { number: this.#number + 1, ...content }, codecs)
+    this.#number++
+    if (isTwice) await this.#writeTwin(content)
     this.#last = { generation, sequence, state }
     for (const { logId, recoveryOffset } of marks) this.#recoveryOffsets.set(logId, recoveryOffset)
     this.#oldestNeeded = generation

@@ -128,7 +128,7 @@ async function agentFaults(
     faults.push(...(await probe(log, before, allowed)))
   })
   const told = lines.filter(({ level }) => level === 'error').map(({ message }) => message)
-  const lost = compare(before, first, isOlder(told) ? withOldState(allowed) : allowed, faults)
+  const lost = compare(before, first, allowed, faults)
   for (const partition of new Set(lost.map(({ partition }) => partition))) {
     if (told.some((line) => line.includes(partition))) continue
     faults.push(`nobody is told what ${partition} has lost: ${told.join('; ') || 'no error line'}`)
@@ -141,18 +141,6 @@ async function agentFaults(
   // An index is a hint: one that was not asked for what is wrong with it is left as it is.
   const left = findings.filter(({ path, fatal }) => fatal || path !== `${copy}/${damage.file}`)
   if (left.length > 0) faults.push(`after the agent stopped: ${textOf(left)}`)
-}
-
-/**
- * The copy of a checkpoint that is left may need a generation of the journal that is gone: what changed
- * in that one is as it was before, and an error line says which kinds of state that may be.
- */
-function isOlder(told: readonly string[]): boolean {
-  return told.some((line) => line.includes('may be older than they were'))
-}
-
-function withOldState(allowed: Region): Region {
-  return { ...allowed, hasOldState: allowed.file.startsWith('checkpoint-') }
 }
 
 async function repairFaults(
@@ -173,8 +161,7 @@ async function repairFaults(
   if (after.findings.length > 0) {
     mine.push(`findings are left: ${textOf(after.findings)}; ${complaints.join('; ')}`)
   }
-  const expected = isOlder(complaints) ? withOldState(allowed) : allowed
-  compare(before, await started(copy, fs, []), expected, mine)
+  compare(before, await started(copy, fs, []), allowed, mine)
   faults.push(...mine.map((fault) => `repair: ${fault}`))
 }
 
@@ -235,7 +222,6 @@ function compare(before: Served, after: Served, allowed: Region, faults: string[
     (key) =>
       before.state.get(key) !== after.state.get(key) &&
       !allowed.keys.includes(key) &&
-      !(allowed.hasOldState && /^(qos2|session|pid|repl)\//.test(key)) &&
       !/^(lost|hollow)\//.test(key),
   )
   if (changed.length > 0)

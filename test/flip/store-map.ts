@@ -35,8 +35,6 @@ export interface Region {
   keys: string[]
   /** A change must be found by `verify`. */
   isLive: boolean
-  /** State may be that of an earlier checkpoint. */
-  hasOldState?: boolean
   /** Nothing tells its damage from a write that a power cut tore. */
   isEnd: boolean
 }

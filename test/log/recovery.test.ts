@@ -289,18 +289,38 @@ test('one bad copy of the checkpoint costs nothing, whichever it is', async () =
   }
 })
 
-test('the older copy is enough when the journal that it names is in use again', async () => {
+test('either copy of the checkpoint may rot, when the journal before it is in use again', async () => {
+  for (const which of [0, 1]) {
+    const { fs, log: before } = await newStore(10, 900)
+    await append(before, partitionOf(before), 300)
+    await settle()
+    const killed = fs.kill()
+    killed.rot(checkpointsOf(killed)[which]!.path, 60)
+    const { log, lines } = await open(killed)
+    assert.equal(lines.length, 1, lines.join('\n'))
+    assert.match(lines[0]!, /checkpoint-\d does not hold; the other copy/)
+    assert.is(log.state.get('session/c')?.toString(), '[]')
+    assert.equal(await contents(partitionOf(log)), upTo(1200))
+    await checkHealthy(killed, upTo(1200))
+  }
+})
+
+test('an older copy is enough when the journal that it names is in use again', async () => {
   const { fs, log: before } = await newStore(10, 900)
-  const [, needed] = checkpointsOf(fs)
-  for (let tries = 0; tries < 1000; tries++) fs.failNext('write', { path: 'checkpoint' })
-  while (journalsOf(fs)[0]!.generation < needed!.generation) {
+  const [, old] = checkpointsOf(fs)
+  const bytes = fs.contents(old!.path)
+  while (journalsOf(fs)[0]!.generation <= old!.generation) {
     await append(before, partitionOf(before), 10)
   }
+  await settle()
   const end = partitionOf(before).highWatermark
   const killed = fs.kill()
-  killed.failNoMore()
-  const [older, newest] = checkpointsOf(killed)
-  assert.ok(journalsOf(killed).every(({ generation }) => generation > older!.generation))
+  const [twin, newest] = checkpointsOf(killed)
+  // As when the second copy could not be written for long.
+  const file = await killed.open(twin!.path, 'write')
+  await file.write([bytes], 0)
+  await file.truncate(bytes.length)
+  await file.close()
   killed.rot(newest!.path, 60)
   const { log, lines } = await open(killed)
   assert.match(lines.join('\n'), /journal frames \d+ to \d+ are gone/)
@@ -477,6 +497,7 @@ test('a checkpoint that fails after damage, wherever it does, costs nothing that
 test('no file of a new store is taken for damage', async () => {
   const fs = new SimFileSystem(19)
   assert.equal((await open(fs)).lines, [])
+  await settle()
   assert.equal((await open(fs.kill())).lines, [])
 })
 

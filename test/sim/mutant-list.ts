@@ -103,8 +103,8 @@ export const MUTANTS: readonly Mutant[] = [
   ]),
   mutant('checkpoint order: state younger than its journal', [
     CHECKPOINTER,
-    'await this.#write(() => ({ ...release, isClean: false }))',
-    'await this.#write(() => ({ ...release, isClean: false, state: [...this.#options.state.entries()] }))',
+    'await this.#write(() => ({ ...release, isClean: false }), true)',
+    'await this.#write(() => ({ ...release, isClean: false, state: [...this.#options.state.entries()] }), true)',
   ]),
   mutant('checkpoint order: before its first commit', [
     CHECKPOINTER,
