@@ -57,6 +57,8 @@ export class SegmentList {
   readonly #damagedSegments = new Set<Segment>()
   /** Rolled since the last sync: their indexes are completed there. */
   readonly #rolled = new Set<Segment>()
+  /** Where the recovery point was: what is missing below it stays lost, and is never written anew. */
+  #recoveryOffset = 0
   #hasNewNames = false
   #hasDirectory = false
   /** The directory's own name may not be durable. */
@@ -110,6 +112,7 @@ export class SegmentList {
       end = segment.nextOffset
     }
     if (end < recoveryOffset) this.#miss(end, recoveryOffset, missing)
+    this.#recoveryOffset = recoveryOffset
     return Math.max(end, recoveryOffset)
   }
 
@@ -375,7 +378,7 @@ export class SegmentList {
       bytes: segment.size,
       maxTimestamp: segment.knownMaxTimestamp,
     }))
-    return { recoveryOffset: this.end, segments }
+    return { recoveryOffset: Math.max(this.end, this.#recoveryOffset), segments }
   }
 
   /** What retention judges by, oldest first. */

@@ -22,23 +22,40 @@ const SECTOR = 512
 const BATCH_UNCHECKED_BYTES = 16
 const kernel = new Kernel()
 
+/** Each of these stands in for another one that is damaged. */
+const SECONDS = ['checkpoint-', 'journal-', 'partition.metadata']
+
 /**
- * Does one thing to one file, but none whose name begins with `spared`: what the power takes from a
- * segment only the journal has, so a journal is not hit together with a power cut.
+ * Does one thing to one file. What the power takes from a segment only the journal has, so a journal is
+ * not hit together with a power cut.
  */
-export function damage(life: Life, spared = 'lock'): void {
+export function damage(life: Life, mayHitJournal: boolean): void {
   const { fs, random } = life
-  const isSpared = (path: string) => path.includes(`/${spared}`) || path.endsWith('/lock')
+  const spared = ['lock', ...(mayHitJournal ? [] : ['journal-']), ...(life.isFrail ? SECONDS : [])]
+  const isSpared = (path: string) => spared.some((name) => path.includes(`/${name}`))
   const paths = fs.paths().filter((path) => fs.contents(path).length > 0 && !isSpared(path))
   const path = paths[random.below(paths.length)]
   if (path === undefined) return
+  life.isFrail ||= SECONDS.some((name) => path.includes(`/${name}`))
   const bytes = fs.contents(path)
   const hit = strike(life, path, bytes)
+  life.tell(`damage to ${path}: ${hit.from} to ${hit.to} of ${bytes.length}`)
   const name = path.slice(path.lastIndexOf('/') + 1)
   if (name.endsWith('.log')) hitSegment(life, path, bytes, hit)
   else if (name.startsWith('journal-')) hitJournal(life, bytes, hit)
   else if (name.endsWith('.timeindex')) life.model.isTimeDoubtful = true
-  else if (name.startsWith('checkpoint-')) life.model.doubtState()
+  else if (name.startsWith('checkpoint-')) hitCheckpoint(life, path)
+}
+
+/** The other copy too, now and then. */
+function hitCheckpoint(life: Life, path: string): void {
+  life.model.doubtState()
+  const other = path.endsWith('0') ? path.replace(/0$/, '1') : path.replace(/1$/, '0')
+  if (!life.fs.paths().includes(other) || life.random.chance(0.7)) return
+  const bytes = life.fs.contents(other)
+  if (bytes.length === 0) return
+  life.tell(`and to ${other}`)
+  strike(life, other, bytes)
 }
 
 function strike(life: Life, path: string, bytes: Buffer): Hit {

@@ -4,7 +4,7 @@
 // leaves, and every hundred steps what a crash at that moment would have left.
 
 import { AgentError, codeOf } from '../../agent/base/errors.ts'
-import { Metrics, silentLogger } from '../../agent/base/telemetry.ts'
+import { Logger, Metrics } from '../../agent/base/telemetry.ts'
 import { Log } from '../../agent/log/log.ts'
 import { verifyStore } from '../../agent/log/verify.ts'
 import { Kernel } from '../../wasm/kernel.ts'
@@ -20,6 +20,7 @@ export const STORE = 'store'
 const LEFT =
   /^(belongs to|a write that|leader epoch|header does not hold; nothing|a partition that the state|checkpoint does not hold; the other|torn: |does not hold; the state has it all|not 0, |journal: frames )/
 const DAMAGED_EVERY = 4
+const STORY_LINES_MAX = 100
 const START = Date.UTC(2026, 0, 1)
 const kernel = new Kernel()
 /** Verification runs beside a log, whose memory must not change under it. */
@@ -46,9 +47,17 @@ export class Life {
     segmentBytes: number
     frameBytesMax: number
   }
+  /** One of two that say the same is damaged: until the next clean stop the other has no second. */
+  isFrail = false
   /** Undefined: as much as it wants. */
   readonly #budgetBytes: number | undefined
   #log: Log | undefined
+  readonly #logger = new Logger({
+    level: 'warn',
+    format: 'text',
+    now: () => START,
+    write: (line) => this.tell(`  ${line.trimEnd().slice(25)}`),
+  })
   #boots = 0
   #values = 0
   #faults = 0
@@ -72,10 +81,12 @@ export class Life {
         this.#crashed = this.#isKill ? this.fs.kill() : this.fs.crash()
         this.#wasKill = this.#isKill
         this.count(this.#isKill ? 'kills' : 'powerCuts')
+        this.tell(this.#isKill ? 'killed' : 'power cut')
       },
-      onFault: (code, operation) => {
+      onFault: (code, operation, path) => {
         this.#faults++
         this.count(`${code} ${operation}`)
+        this.tell(`${code} ${operation} ${path}`)
       },
     })
     this.#sizes = {
@@ -92,6 +103,14 @@ export class Life {
   get log(): Log {
     if (this.#log === undefined) throw new AgentError('CLOSED', 'no log runs')
     return this.#log
+  }
+
+  /** The last things that happened, as whoever looks for a fault wants to know them. */
+  readonly story: string[] = []
+
+  tell(line: string): void {
+    this.story.push(`${this.counts.steps} ${line}`)
+    if (this.story.length > STORY_LINES_MAX) this.story.shift()
   }
 
   count(name: string, by = 1): void {
@@ -188,19 +207,24 @@ export class Life {
       }
     }
     this.count('restarts')
+    this.tell('started')
     await this.#check()
   }
 
   async restartCleanly(): Promise<void> {
     await this.#readAll()
     this.observe()
+    const faults = this.#faults
     const isClean = await this.stop()
     if (this.#crashed !== undefined) return
     this.#log = undefined
-    if (!this.isDamaged || isClean) {
+    // What the disk refused to take of a mended store is still damaged.
+    const isWhole = isClean && !this.#isBad(faults)
+    if (isWhole) this.isFrail = false
+    if (!this.isDamaged || isWhole) {
       await this.verify(this.fs.clone(this.random.below(2 ** 32)), isClean)
     }
-    if (this.isDamaged && this.random.chance(0.5)) damage(this)
+    if (this.isDamaged && this.random.chance(0.5)) damage(this, true)
     await this.start()
   }
 
@@ -310,7 +334,7 @@ export class Life {
       this.fs = this.#crashed!
       this.#crashed = undefined
       if (!this.isDamaged) await this.verify(this.fs.clone(this.random.below(2 ** 32)), false)
-      else if (this.random.chance(0.3)) damage(this, this.#wasKill ? undefined : 'journal-')
+      else if (this.random.chance(0.3)) damage(this, this.#wasKill)
       if (this.random.chance(0.2)) this.crashSoon(60)
       try {
         await this.start()
@@ -344,7 +368,7 @@ export class Life {
       fs: this.fs,
       kernel,
       clock: this.clock,
-      logger: silentLogger,
+      logger: this.#logger,
       metrics: new Metrics(),
       gateway: 'sim',
       arenaBytes: 3 * 1024 * 1024,

@@ -41,6 +41,7 @@ export async function step(life: Life): Promise<void> {
   for (const [weight, action] of ACTIONS) {
     roll -= weight
     if (roll >= 0) continue
+    if (action !== append && action !== waitABit) life.tell(action.name)
     await action(life)
     return
   }

@@ -25,6 +25,10 @@ export class LogSimulation {
     return this.#life.counts
   }
 
+  get story(): readonly string[] {
+    return this.#life.story
+  }
+
   async run(steps: number): Promise<void> {
     const life = this.#life
     await life.start()

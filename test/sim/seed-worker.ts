@@ -12,7 +12,8 @@ for (let order = 0; order < plan.seeds && left > 0; order++) {
   try {
     await simulation.run(plan.steps)
   } catch (error) {
-    outcome.found = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    const found = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    outcome.found = `${found}\n${simulation.story.join('\n')}`
   }
   process.stdout.write(`${JSON.stringify(outcome)}\n`)
   if (outcome.found !== undefined) break

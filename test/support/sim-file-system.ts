@@ -53,7 +53,7 @@ export interface SimFaults {
   pageBytes?: 512 | 4096
   onStep?: (step: SimStep) => void
   /** An operation is about to fail. */
-  onFault?: (code: string, operation: SimOperation) => void
+  onFault?: (code: string, operation: SimOperation, path: string) => void
   /** Syncs say that they worked and do nothing, as a cheap card does. */
   isLying?: boolean
 }
@@ -338,7 +338,7 @@ export class SimFileSystem implements FileSystem {
     this.counts.bytesWritten += count
     if (count > 0) file.write(bytes.subarray(0, count), position)
     if (count === bytes.length) return
-    this.faults.onFault?.('ENOSPC', 'write')
+    this.faults.onFault?.('ENOSPC', 'write', path)
     throw systemError('ENOSPC', 'write', path)
   }
 
@@ -352,7 +352,7 @@ export class SimFileSystem implements FileSystem {
     if (rule === undefined || rule.passes-- > 0) return
     this.#rules.splice(this.#rules.indexOf(rule), 1)
     failHalfWay?.()
-    this.faults.onFault?.(rule.code, operation)
+    this.faults.onFault?.(rule.code, operation, path)
     throw systemError(rule.code, operation, path)
   }
 
