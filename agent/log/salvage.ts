@@ -65,11 +65,11 @@ export async function salvage(
     }
     const reason =
       typeof found === 'string' ? found : `offset ${found.baseOffset} after ${offset - 1}`
-    // Bytes may be missing just between two batches.
     const isBehind = typeof found !== 'string' && found.baseOffset > offset
-    const next = isBehind
-      ? ([position, found.baseOffset] as const)
-      : await nextGood(reader, position, offset, range, codecs)
+    const next =
+      isBehind && (await isFollowed(reader, found, range, codecs))
+        ? ([position, found.baseOffset] as const)
+        : await nextGood(reader, position, offset, range, codecs)
     const [end, to] = next ?? [range.size, range.endOffset]
     sink.damaged({ position, end, from: offset, to, reason })
     position = end
@@ -100,6 +100,20 @@ async function goodBatch(
   return actual === stored
     ? batch
     : `CRC ${actual.toString(16)}, header says ${stored.toString(16)}`
+}
+
+/**
+ * Whether a good batch is where its offset says: bytes may be missing just before it. No CRC covers the
+ * offset, which may be what is damaged: what comes behind it tells.
+ */
+async function isFollowed(
+  reader: TolerantReader,
+  { position, size, nextOffset }: ScannedBatch,
+  range: SalvageRange,
+  codecs: Codecs,
+): Promise<boolean> {
+  const behind = await goodBatch(reader, position + size, range, codecs)
+  return (typeof behind === 'string' ? range.endOffset : behind.baseOffset) === nextOffset
 }
 
 /** Where the next good batch begins, and its offset. */

@@ -66,6 +66,20 @@ test('a whole segment is good from front to end', async () => {
   checkDense(found)
 })
 
+test('an offset that rotted into another of the segment costs its own batch only', async () => {
+  const batches = makeBatches(40, 2)
+  for (const [order, bad] of batches.entries()) {
+    for (const flip of [1, 2, 4, 8, 16, 32, 64]) {
+      const bytes = bytesOf(batches)
+      bytes[bad.position + 7]! ^= flip
+      const found = await salvaged(bytes, { endOffset: endOf(batches) })
+      checkDense(found)
+      assert.is(found.good.length, 39, `batch ${order}, ${flip}`)
+      assert.is(found.damages.length, 1)
+    }
+  }
+})
+
 test('the batches around a damaged one survive, whatever of it is damaged', async () => {
   const batches = makeBatches(9, 2)
   const bad = batches[4]!

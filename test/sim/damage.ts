@@ -49,7 +49,7 @@ export function damage(life: Life, mayHitJournal: boolean): void {
 
 /** The other copy too, now and then. */
 function hitCheckpoint(life: Life, path: string): void {
-  life.model.doubtState()
+  doubtState(life)
   const other = path.endsWith('0') ? path.replace(/0$/, '1') : path.replace(/1$/, '0')
   if (!life.fs.paths().includes(other) || life.random.chance(0.7)) return
   const bytes = life.fs.contents(other)
@@ -86,6 +86,25 @@ function strike(life: Life, path: string, bytes: Buffer): Hit {
   }
 }
 
+/**
+ * Where retention has been, and which topics are being deleted, only the state says: without it their
+ * files are missing.
+ */
+function doubtState(life: Life): void {
+  life.model.doubtState()
+  const paths = life.fs.paths().filter((path) => path.endsWith('.log'))
+  for (const [key, model] of life.model.partitions) {
+    const bases = paths
+      .map((path) => path.split('/').slice(-2) as [string, string])
+      .filter(([directory]) => key.endsWith(`/${directory}`))
+      .map(([, name]) => Number.parseInt(name, 10))
+    const first = bases.length === 0 ? model.start : Math.min(...bases)
+    if (first > 0) model.isCountDoubtful = true
+    model.mayBeLost.add(0, first)
+    if (model.mayBeGone) lose(model, 0, model.records.length)
+  }
+}
+
 function hitSegment(life: Life, path: string, bytes: Buffer, hit: Hit): void {
   const directory = path.split('/').at(-2)!
   for (const [key, model] of life.model.partitions) {
@@ -115,7 +134,7 @@ function lose(model: ModelPartition, from: number, to: number): void {
 function hitJournal(life: Life, bytes: Buffer, hit: Hit): void {
   const header = headerOf(bytes)
   if (header === undefined) return
-  life.model.doubtState()
+  doubtState(life)
   let isCommitHit = false
   let commit: JournalFrame[] = []
   for (const outcome of readFrames(kernel, bytes, header)) {
