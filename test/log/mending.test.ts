@@ -79,6 +79,22 @@ test('a sector that cannot be read costs the batches in it; reads go on', async 
   assert.ok(hollow.length > 0 && totals.rot === hollow.length)
 })
 
+test('a bad sector below an index that is not finished holds up no checkpoint', async () => {
+  const { fs, original } = await stoppedStore()
+  const { log, partition } = await opened(fs)
+  fs.failNext('sync', { path: 'index' })
+  await appendRecords(log, partition, 200)
+  const all = [...original, ...(await served(partition)).slice(original.length)]
+  await log.close()
+  const again = await opened(fs)
+  fs.failNext('sync', { path: 'index' })
+  await appendRecords(again.log, again.partition, 100)
+  for (const base of segmentBases(fs)) fs.spoil(segmentPath(base), 0)
+  checkServed(again.partition, (await served(again.partition)).slice(0, all.length), all)
+  assert.ok(again.partition.losses.totals.rot > 0)
+  await again.log.close()
+})
+
 test('one refused read costs nothing', async () => {
   const { fs, original, bases } = await stoppedStore()
   const { partition } = await opened(fs)
