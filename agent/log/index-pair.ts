@@ -211,8 +211,11 @@ export class IndexPair {
   }
 
   async #adopt(): Promise<boolean> {
-    const offsets = this.offsets.adopt(await this.#fs.size(this.offsets.path))
-    const times = this.times.adopt(await this.#fs.size(this.times.path))
+    // Both before either is taken: the disk may refuse to tell.
+    const offsetBytes = await this.#fs.size(this.offsets.path)
+    const timeBytes = await this.#fs.size(this.times.path)
+    const offsets = this.offsets.adopt(offsetBytes)
+    const times = this.times.adopt(timeBytes)
     this.isKnown = true
     return offsets && times
   }
