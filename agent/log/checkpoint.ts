@@ -47,6 +47,8 @@ export interface PartitionMark {
   /** Everything below lies in synced segments. */
   recoveryOffset: number
   segments: SegmentMark[]
+  /** In memory only: what lies above was found in segments, and may not be on the disk. */
+  syncedOffset?: number
 }
 
 export interface Checkpoint {

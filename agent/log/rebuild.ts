@@ -90,7 +90,7 @@ export async function rebuild(parts: RebuildParts, survey: Survey): Promise<Chec
     const isExpired = mark === undefined || isLimited
     if (first > known && isExpired) digest.state.set(`start/${logId}`, Buffer.from(String(first)))
     const kept = segments.filter(({ baseOffset }) => !isExpired || baseOffset >= first)
-    partitions.push({ logId, recoveryOffset, segments: kept })
+    partitions.push({ logId, recoveryOffset, segments: kept, syncedOffset: synced })
   }
   return {
     number: base?.number ?? 0,

@@ -12,6 +12,7 @@ import { AgentError, codeOf } from '../base/errors.ts'
 import type { FileSystem, OpenFile } from './file-system.ts'
 import type { OpenFiles } from './open-files.ts'
 import { type Part, REWRITE_SUFFIX, writeRewrite } from './segment-rewrite.ts'
+import { copyRange } from './segment-scan.ts'
 
 export interface SegmentFileContext {
   fs: FileSystem
@@ -124,6 +125,20 @@ export class SegmentFile {
   touched(): void {
     this.isUnsynced = true
     this.#context.files.hold(this.path)
+  }
+
+  /**
+   * What is there may only be in the page cache: the next sync takes it to the disk. `inPlace`: after it
+   * was written once more, because a sync that failed leaves pages that look clean.
+   */
+  async writeAgain(inPlace: boolean): Promise<void> {
+    this.touched()
+    if (!inPlace) return
+    const end = await this.known()
+    await this.use((file) => copyRange(file, file, 0, end)).catch((error) => {
+      // What cannot be read is damage, and told when it is asked for. A fault without a code is a bug.
+      if (codeOf(error) === '') throw error
+    })
   }
 
   /** What was written before the call is durable; false when the file must be replaced for that. */

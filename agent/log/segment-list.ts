@@ -85,9 +85,13 @@ export class SegmentList {
   /**
    * Finds the segments on disk and checks those above the recovery point: what does not hold there
    * is cut, with all segments behind it, because the journal has it. What is missing below the
-   * recovery point is a gap. Returns the end.
+   * recovery point is a gap. Returns the end. What lies above `syncedOffset` is written once more.
    */
-  async open(recoveryOffset: number, marks: readonly SegmentMark[]): Promise<number> {
+  async open(
+    recoveryOffset: number,
+    marks: readonly SegmentMark[],
+    syncedOffset = recoveryOffset,
+  ): Promise<number> {
     const bases = await this.#findBases()
     const marked = new Map(marks.map((mark) => [mark.baseOffset, mark]))
     const present = new Set(bases)
@@ -108,6 +112,10 @@ export class SegmentList {
       const mark = marked.get(baseOffset)
       const segment = await this.#open(baseOffset, next, recoveryOffset, mark, marks.at(-1))
       segment.arrival = mark?.arrival ?? this.#context.clock.now()
+      if (segment.nextOffset > syncedOffset && syncedOffset < recoveryOffset) {
+        this.#hasNewNames = true
+        await segment.writeAgain(syncedOffset > 0)
+      }
       this.#segments.push(segment)
       end = segment.nextOffset
     }

@@ -19,7 +19,7 @@ import { type BatchStart, IndexPair } from './index-pair.ts'
 import type { LostRange } from './loss.ts'
 import type { ReadAhead } from './read-ahead.ts'
 import { ResumePlaces } from './resume-places.ts'
-import type { Damage } from './salvage.ts'
+import type { Damage, SalvageRange } from './salvage.ts'
 import { SegmentFile, type SegmentFileContext } from './segment-file.ts'
 import type { IndexCache } from './segment-index.ts'
 import { recoverSegment, type SegmentRecovery } from './segment-recovery.ts'
@@ -182,9 +182,14 @@ export class Segment {
 
   /** The last append was the last one: its indexes are whole and durable when it resolves. */
   finish(): Promise<void> {
-    return this.#serially(
-      async () => void (this.#isRemoved || (await this.#indexes.finish(this.#nextOffset))),
-    )
+    return this.#serially(async () => {
+      if (!this.#isRemoved) await this.#indexes.finish(this.#nextOffset)
+    })
+  }
+
+  /** As in SegmentFile. */
+  writeAgain(inPlace: boolean): Promise<void> {
+    return this.#file.writeAgain(inPlace)
   }
 
   /** Raw bytes: how many were read. */
@@ -199,31 +204,23 @@ export class Segment {
     throw this.corrupt(located.position, located.reason)
   }
 
-  /**
-   * Whole batches from the one that holds `offset`, at least one however large, none that reaches
-   * `limitOffset`.
-   */
-  async readBatchesAt(
-    offset: number,
-    maxBytes: number,
-    limitOffset = Number.MAX_SAFE_INTEGER,
-  ): Promise<SegmentRead> {
+  /** Whole batches from the one that holds `offset`, at least one however large. */
+  async readBatchesAt(offset: number, maxBytes: number): Promise<SegmentRead> {
     const { rewrites } = this
     try {
       const located = await this.#locate(offset)
       if (located.kind === 'corrupt') return located
       const { position } = located
       const end = await this.#file.known()
-      const limit = Math.min(limitOffset, this.#nextOffset)
+      const limit = this.#nextOffset
       const count = Math.max(maxBytes, BATCH_HEADER_BYTES)
       const ahead = await this.#context.readAhead.take(this.#file, position, count)
       let bytes = ahead ?? (await this.#file.bytesAt(position, count, end))
       const first = firstBatch(bytes, position, end, offset)
       if (typeof first === 'string') return { kind: 'corrupt', position, reason: first }
-      if (first.nextOffset > this.#nextOffset) {
+      if (first.nextOffset > limit) {
         return { kind: 'corrupt', position, reason: `offsets up to ${first.nextOffset - 1}` }
       }
-      if (first.nextOffset > limit) return { kind: 'empty' }
       if (first.size > bytes.length) bytes = await this.#file.bytesAt(position, first.size, end)
       const whole = wholeBatches(bytes, first.baseOffset, limit, this.codecs)
       const { length, nextOffset, fault } = whole
@@ -325,9 +322,7 @@ export class Segment {
    * unless they leave nothing of it.
    */
   async plan(ranges: readonly LostRange[]): Promise<SegmentPlan> {
-    // A file that is gone is a plan, not a fault.
-    const size = await this.#file.known().catch(() => this.size)
-    const range = { size, offset: this.baseOffset, endOffset: this.#nextOffset }
+    const range = await this.#range()
     const [first] = ranges
     if (first !== undefined && first.from <= range.offset && range.endOffset <= first.to) {
       const newest = await this.maxTimestamp().catch(() => -1)
@@ -342,10 +337,17 @@ export class Segment {
     }
   }
 
+  /** Between two appends: the bytes are those of the offsets. A file that is gone is no fault here. */
+  #range(): Promise<SalvageRange> {
+    return this.#serially(async () => {
+      const size = await this.#file.known().catch(() => this.size)
+      return { size, offset: this.baseOffset, endOffset: this.#nextOffset }
+    })
+  }
+
   /** What is still there of offsets that were to become hollow. */
   async survey(lost: LostRange): Promise<{ intact: LostRange[]; hasDamage: boolean }> {
-    const size = await this.#file.known()
-    const range = { size, offset: this.baseOffset, endOffset: this.#nextOffset }
+    const range = await this.#range()
     return this.#file.use((file) => surveyRange(file, range, lost, this.codecs))
   }
 
@@ -485,7 +487,7 @@ export class Segment {
     return this.#indexPair
   }
 
-  #serially(change: () => Promise<void>): Promise<void> {
+  #serially<T>(change: () => Promise<T>): Promise<T> {
     const result = this.#last.then(change)
     this.#last = result.catch(() => {})
     return result

@@ -143,7 +143,8 @@ export class TopicSet {
       // The journal goes back behind the snapshot: what had the name before is deleted once more, the
       // files of this one with it, and all of it is in the journal.
       const recoveryOffset = this.#purged.has(name) ? 0 : (mark?.recoveryOffset ?? 0)
-      const end = await partition.segments.open(recoveryOffset, mark?.segments ?? [])
+      const { segments = [], syncedOffset } = mark ?? {}
+      const end = await partition.segments.open(recoveryOffset, segments, syncedOffset)
       partition.logStartOffset = this.savedStart(partition) ?? 0
       partition.restoreEnd(Math.max(end, partition.logStartOffset))
     }

@@ -171,18 +171,6 @@ test('reads whole batches from the one that holds an offset', async () => {
   }
 })
 
-test('reads nothing that reaches the limit', async () => {
-  const batches = made(20)
-  const { segment } = await filled(batches)
-  const limit = batches[7]!.nextOffset
-  const read = await segment.readBatchesAt(BASE, 1e6, limit)
-  assert.ok(read.kind === 'batches')
-  assert.is(read.nextOffset, limit)
-  const inside = batches.findIndex(({ timestamps }) => timestamps.length > 1)
-  const offset = batches[inside]!.baseOffset
-  assert.equal(await segment.readBatchesAt(offset, 1e6, offset + 1), { kind: 'empty' })
-})
-
 test('reads a batch that is larger than asked for', async () => {
   const { context } = await emptyStore()
   const segment = await Segment.create(context, '/p', BASE)
