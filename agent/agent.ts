@@ -1,7 +1,8 @@
 // The composition root: the only file that knows every part.
 //
 //   open   log → Kafka listener → MQTT listeners → replicator → admin
-//   close  MQTT and Kafka stop taking and send the acks they owe → replicator → log → admin
+//   close  MQTT and Kafka stop taking and send the acks they owe → nobody waits for a full disk any
+//          more → replicator → log → admin
 //
 // Whatever fails on the way up closes what is open already.
 
@@ -77,6 +78,7 @@ async function open(
   growTopics(config, log, logger)
   const replicator = config.upstream && (await createReplicator(config, config.upstream, log, deps))
   if (replicator !== undefined) keep(replicator)
+  keep({ close: async () => log.end() })
   const kafka = keep(await openKafka(config, log, deps))
   const mqtt = keep(await openMqtt(config, log, deps))
   replicator?.start()

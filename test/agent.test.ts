@@ -1,13 +1,16 @@
 // The whole agent in this process: what it tells of itself from the first moment on, and while it ends.
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
-import { startAgent } from '../agent/agent.ts'
+import { type Agent, startAgent } from '../agent/agent.ts'
 import { systemClock } from '../agent/base/clock.ts'
-import { Metrics, silentLogger } from '../agent/base/telemetry.ts'
+import { Logger, Metrics } from '../agent/base/telemetry.ts'
 import { loadConfig } from '../agent/config/loading.ts'
+import { FakeMirror } from './replication/fake-mirror.ts'
+import { waitUntil } from './support/ports.ts'
+import { SteadyClient } from './support/steady-client.ts'
 import { suite } from './support/suite.ts'
 
 const test = suite('agent')
@@ -16,6 +19,7 @@ const CONFIG = `
 gateway: gw
 dataDir: store
 mqtt: { listeners: ["mqtt://127.0.0.1:0"] }
+topicDefaults: { partitions: 1 }
 kafka: { listeners: ["127.0.0.1:0"], autoCreateTopics: true }
 admin: { listeners: ["127.0.0.1:0"] }
 `
@@ -50,19 +54,29 @@ const AT_START = [
   '# TYPE tributary_group_lag_records gauge',
 ]
 
-test('every metric is there from the start, and it is not ready once it is closing', async () => {
+interface Started {
+  agent: Agent
+  metrics: Metrics
+  directory: string
+  logged: string[]
+}
+
+async function start(config: string): Promise<Started> {
   const directory = mkdtempSync(join(tmpdir(), 'tributary-agent-'))
   const file = join(directory, 'tributary.yaml')
-  writeFileSync(file, CONFIG)
+  writeFileSync(file, config)
   const loaded = await loadConfig({ file, environment: {}, directory, required: true })
-  assert.is(loaded.kind, 'valid')
-  if (loaded.kind !== 'valid') return
+  if (loaded.kind !== 'valid') throw new Error(JSON.stringify(loaded))
   const metrics = new Metrics()
-  const agent = await startAgent(loaded.config, {
-    logger: silentLogger,
-    metrics,
-    clock: systemClock,
-  })
+  const logged: string[] = []
+  const write = (line: string) => void logged.push(line)
+  const logger = new Logger({ level: 'info', format: 'text', write, now: systemClock.now })
+  const agent = await startAgent(loaded.config, { logger, metrics, clock: systemClock })
+  return { agent, metrics, directory, logged }
+}
+
+test('every metric is there from the start, and it is not ready once it is closing', async () => {
+  const { agent, metrics, directory } = await start(CONFIG)
   const lines = metrics.text().split('\n')
   for (const start of AT_START) {
     assert.ok(
@@ -78,6 +92,23 @@ test('every metric is there from the start, and it is not ready once it is closi
   const closing = agent.close()
   assert.is(await asked, 503)
   await closing
+  rmSync(directory, { recursive: true })
+})
+
+test('what cannot be sealed, and waits for that to go upstream, holds up no end', async () => {
+  const mirror = await FakeMirror.start()
+  const upstream = `upstream: { bootstrapServers: ["${mirror.addresses[0]}"], linger: 1ms }`
+  const { agent, directory, logged } = await start(`${CONFIG}${upstream}\n`)
+  const inTheWay = join(directory, 'store', 'gw.mqtt-0')
+  mkdirSync(inTheWay)
+  writeFileSync(join(inTheWay, '00000000000000000000.log'), '')
+  const port = Number(new URL(agent.addresses[0]!).port)
+  const client = await SteadyClient.connect(port, { clientId: 'c', topic: 'a' })
+  await client.publish()
+  await waitUntil('it is tried', 5_000, () => /cannot be written/.test(logged.join('')))
+  const fault = await agent.close().catch((error) => error)
+  assert.match(fault.message, /^segment of gw\.mqtt-0 cannot be written: Error: EEXIST/)
+  await mirror.stop()
   rmSync(directory, { recursive: true })
 })
 

@@ -235,12 +235,21 @@ export class Log {
     return { ok: reasons.length === 0, reasons }
   }
 
+  /**
+   * Appends are refused from now on, and what the disk refuses is not tried again: whoever waits for it
+   * is told. So nobody who must end before the log does waits for room.
+   */
+  end(): void {
+    this.#room.end()
+    this.#committer.isPatient = false
+    this.#sealer.end()
+    this.#checkpointer?.end()
+  }
+
   /** Commits, seals, checkpoints and releases the lock. Appends must have stopped. */
   close(): Promise<void> {
-    if (this.#closing === undefined) {
-      this.#room.end()
-      this.#closing = Promise.resolve().then(() => this.#close())
-    }
+    this.end()
+    this.#closing ??= Promise.resolve().then(() => this.#close())
     return this.#closing
   }
 
@@ -436,9 +445,6 @@ export class Log {
 
   async #close(): Promise<void> {
     const failures: unknown[] = []
-    this.#committer.isPatient = false
-    this.#sealer.end()
-    this.#checkpointer?.end()
     await this.#checkpointFinally().catch((error) => failures.push(error))
     await this.#release(failures)
   }

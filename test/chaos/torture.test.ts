@@ -1,11 +1,11 @@
-// Eight rounds of the torture: kill -9 and SIGSTOP of the agent and of Kafka, a full disk, under load.
+// Ten rounds of the torture: kill -9 and SIGSTOP of the agent and of Kafka, a full disk, under load.
 
 import * as assert from 'uvu/assert'
 import { suite } from '../support/suite.ts'
 import { torture } from '../torture/torture.ts'
 
 const test = suite('torture')
-const ROUNDS = 8
+const ROUNDS = 10
 
 test(
   'whatever strikes either side loses nothing acked, doubles nothing, moves no offset',

@@ -345,6 +345,26 @@ withRig('what was in flight at a close is asked about at the next start', async 
   assert.equal(await rig.differences(), [])
 })
 
+withRig('what waits for a full disk to seal its records holds up no stop', async (rig) => {
+  rig.connect()
+  await rig.append('a', 10)
+  await rig.replicated()
+  for (let count = 0; count < 1000; count++) {
+    rig.disk.failNext('write', { code: 'ENOSPC', path: '.log' })
+  }
+  await rig.append('b', 10)
+  await rig.until('the seal is refused', () => /ENOSPC/.test(rig.log.health().reasons.join()))
+  const before = rig.clock.monotonic()
+  await rig.stop()
+  const took = rig.clock.monotonic() - before
+  assert.ok(took < 3_000, `${took} ms`)
+  rig.disk.failNoMore()
+  await rig.openStore()
+  rig.connect()
+  await rig.replicated()
+  assert.equal(await rig.differences(), [])
+})
+
 withRig(
   'the rate limit holds over a second and more',
   async (rig) => {

@@ -53,6 +53,11 @@ export class ReplicationRig {
     return this.#log!
   }
 
+  /** What the store is on. */
+  get disk(): SimFileSystem {
+    return this.#fs
+  }
+
   get replicator(): Replicator {
     return this.#replicator!
   }
@@ -91,8 +96,7 @@ export class ReplicationRig {
 
   /** A clean stop and start of store and replicator. */
   async restart(): Promise<void> {
-    await this.disconnect()
-    await this.during(this.log.close())
+    await this.stop()
     await this.openStore()
     this.connect()
   }
@@ -115,9 +119,15 @@ export class ReplicationRig {
     await this.openStore()
   }
 
-  async close(): Promise<void> {
+  /** In the order of the agent. */
+  async stop(): Promise<void> {
+    this.log.end()
     await this.disconnect()
     await this.during(this.log.close())
+  }
+
+  async close(): Promise<void> {
+    await this.stop()
     await this.mirror.stop()
   }
 
