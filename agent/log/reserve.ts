@@ -8,6 +8,8 @@
 //
 // - It goes in halves, and what segments and their indexes want leaves a quarter of it: the journal has
 //   what they cannot take, and the last part is for what frees space or lets the process end.
+// - The last piece is for the lock, a block at a time: without one nothing starts, and nobody frees
+//   anything. Others on the disk are quick, so that a start may take a block and its end not give it back.
 // - It is made again only when there is room for it, and later each time when it does not last: a disk
 //   without inodes, or a quota that nobody sees, must not cost a write of the whole file every second.
 // - Its bytes are random: a file system that compresses would keep no room for zeros.
@@ -22,7 +24,10 @@ export const RESERVE_NAME = 'reserve'
 const DATA_SHARE = 0.25
 /** What only takes room. */
 const DATA_PATTERN = /\.(log|index|timeindex|bytes)$/
-/** Less than this is given up as a whole. */
+/** The lock, and what is taken while the one of a process that was killed is replaced. */
+const LOCK_PATTERN = /\/lock(\.[^/]+)?$/
+const BLOCK_BYTES = 4096
+/** What has no more than twice this is not halved. */
 const PIECE_BYTES = 16 * 1024
 const CHUNK_BYTES = 256 * 1024
 const PAUSE_MS = 1000
@@ -149,16 +154,17 @@ export class Reserve implements FileSystem {
   async #shrink(path: string): Promise<boolean> {
     const { fs, bytes, clock, spent } = this.#options
     const has = await this.#known()
-    // The last piece is for the lock: without one nothing starts, and nobody frees anything.
-    const last = path.endsWith('/lock') ? 0 : 1
-    const least = DATA_PATTERN.test(path) ? bytes * DATA_SHARE : last
-    const half = has / 2 < PIECE_BYTES ? 0 : Math.floor(has / 2)
-    if (has === 0 || half < least) return false
+    const isLock = LOCK_PATTERN.test(path)
+    const least = DATA_PATTERN.test(path) ? bytes * DATA_SHARE : isLock ? 0 : 1
+    const isLast = has / 2 < PIECE_BYTES
+    const half = isLast ? 0 : Math.floor(has / 2)
+    const left = isLast && isLock ? Math.max(0, has - BLOCK_BYTES) : half
+    if (has === 0 || left < least) return false
     const file = await fs.open(this.#path, 'write')
     try {
       // Counted as missing before it is free.
-      this.#size = half
-      await file.truncate(half)
+      this.#size = left
+      await file.truncate(left)
     } catch (error) {
       this.#size = undefined
       throw error

@@ -260,7 +260,7 @@ test('what the upstream has goes before anything is dropped, whatever retention 
 
 for (const reserveBytes of [64 * KIB, 0]) {
   const name = reserveBytes === 0 ? 'without' : 'with'
-  test(`at 0 bytes left, ${name} a reserve: commits end, and it stops`, async () => {
+  test(`at 0 bytes left, ${name} a reserve: commits end, it stops, starts and serves`, async () => {
     const fs = new SimFileSystem(8, { capacityBytes: 600 * KIB })
     const store = await open(fs, { reserveBytes })
     const [partition] = await topic(store, 't')
@@ -276,6 +276,19 @@ for (const reserveBytes of [64 * KIB, 0]) {
     await occupy(fs)
     await driven(store.clock, store.log.close())
     assert.is((await fs.list(STORE)).includes('lock'), false)
+    if (reserveBytes === 0) return
+    await occupy(fs)
+    const again = await open(fs, { reserveBytes })
+    const [found] = again.log.topic('t')!.partitions
+    assert.is(found!.highWatermark, 63)
+    assert.equal(await hollowOffsets(again.log, found!), [])
+    assert.is(await fill(again, found!, 1), 0)
+    found!.replicatedOffset = 63
+    for (let second = 0; second < 3; second++) await pass(again.clock, 1000)
+    await calm(again.clock)
+    assert.is(await fill(again, found!, 3), 3, again.log.health().reasons.join())
+    assert.ok(found!.logStartOffset > 0)
+    await driven(again.clock, again.log.close())
   })
 }
 

@@ -73,6 +73,20 @@ test('segments leave a quarter of it; the rest of the store takes that, too, to 
   assert.is(await codeOf(write(reserve, '/store/more', 1)), 'ENOSPC')
 })
 
+test('the last piece is enough for some locks, whoever takes what their ends give back', async () => {
+  const { disk, reserve, refill, occupy } = await open(1024 * KIB, 16 * KIB)
+  await refill()
+  await occupy()
+  assert.is(await codeOf(write(reserve, '/store/checkpoint-0', 1)), 'ENOSPC')
+  for (let pid = 1; pid <= 2; pid++) {
+    // The one before was killed: its lock is replaced under a lock of its own.
+    const device = {}
+    await lockStore(reserve, '/store', { pid, device, startOf: async (of) => `${of === pid}` })
+    await occupy()
+  }
+  assert.is(disk.contents('/store/lock').toString(), '2 true\n')
+})
+
 test('it is made again when there is room for it twice, and not at once', async () => {
   const { disk, clock, reserve, refill, occupy } = await open()
   await refill()
