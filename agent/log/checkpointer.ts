@@ -98,7 +98,7 @@ export class Checkpointer {
         journal.roll(this.#oldestNeeded, mayAdd),
       )
       if (isRolled === true) break
-      // A start does not wait: whoever started it is told.
+      // A first start does not wait: whoever started it is told.
       if (isRolled === undefined && !this.#isEnding && !committer.isPatient) throw this.#cause
       if (isRolled === undefined && this.#isEnding) {
         throw new AgentError('CLOSED', this.trouble!, { cause: this.#cause })
@@ -174,6 +174,8 @@ export class Checkpointer {
   async secure({ logId }: { readonly logId: number }, offset: number): Promise<void> {
     const isSecured = () => (this.#recoveryOffsets.get(logId) ?? 0) >= offset
     if (isSecured()) return
+    // Before its first frame a generation is none that a checkpoint could name.
+    await this.#options.committer.durable(1)
     await this.#write(() => {
       if (isSecured()) return undefined
       if (this.#last !== undefined && !this.#isFinal) return { ...this.#last, isClean: false }

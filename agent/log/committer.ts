@@ -9,7 +9,7 @@
 //   written belongs to the next one, with its state.
 // - A commit larger than a frame takes several; recovery applies all of them or none.
 // - When the journal fails even in a fresh file, nothing is acked until it takes frames again; a log
-//   that starts or ends does not wait for that: `failure` stays set.
+//   that is new or ends does not wait for that: `failure` stays set.
 // - A listener that throws is a bug, and ends the process: it says nothing about the journal.
 
 import { SCRATCH } from '../../wasm/assembly/limits.ts'
@@ -84,7 +84,7 @@ export class Committer {
   failure: AgentError | undefined
   /** Why nothing is acked at the moment. */
   trouble: string | undefined
-  /** What the journal does not take is tried again; a start or an end does not wait for that. */
+  /** What the journal does not take is tried again; a first start or an end does not wait for that. */
   isPatient = false
 
   constructor(options: CommitterOptions) {

@@ -36,7 +36,10 @@ export interface LogOptions {
   lock?: LockOptions
   /** What the system says of its clock; undefined: nothing. */
   systemSynchronized?: () => boolean | undefined
-  /** False: nothing is deleted for its age, as when a store is only looked at or repaired. */
+  /**
+   * False, as when a store is only looked at or repaired: nothing is deleted for its age, and nothing
+   * that the disk refuses is tried again.
+   */
   retains?: boolean
 }
 

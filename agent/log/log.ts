@@ -14,6 +14,7 @@ import { Checkpointer } from './checkpointer.ts'
 import { Committer, OPEN_BYTES_MAX } from './committer.ts'
 import { reserveBytesOf } from './disk-budget.ts'
 import type { FileSystem } from './file-system.ts'
+import { takeFirstSteps, unlessRefused } from './first-steps.ts'
 import { Journal } from './journal.ts'
 import { registerLogMetrics } from './log-metrics.ts'
 import { type CompleteLogOptions, completeOptions, type LogOptions } from './log-options.ts'
@@ -67,6 +68,7 @@ export class Log {
   #journal: Journal | undefined
   #checkpointer: Checkpointer | undefined
   #lock: LockHandle | undefined
+  #firstSteps: Promise<void> | undefined
   #closing: Promise<void> | undefined
   /** Random identity of this store. */
   lineage = ''
@@ -241,9 +243,7 @@ export class Log {
    */
   end(): void {
     this.#room.end()
-    this.#committer.isPatient = false
-    this.#sealer.end()
-    this.#checkpointer?.end()
+    this.#tryNoMore()
   }
 
   /** Commits, seals, checkpoints and releases the lock. Appends must have stopped. */
@@ -256,6 +256,12 @@ export class Log {
   /** Deletes what retention allows; called by itself every half minute. */
   retain(): Promise<void> {
     return this.#retainer.retain()
+  }
+
+  #tryNoMore(): void {
+    this.#committer.isPatient = false
+    this.#sealer.end()
+    this.#checkpointer?.end()
   }
 
   async #open(gateway: string | undefined): Promise<void> {
@@ -293,21 +299,21 @@ export class Log {
     this.#checkpointer = this.#createCheckpointer(journal, checkpoint)
     this.#committer.start(journal)
     const isSettled = repair !== undefined && (await this.#settle(repair))
-    if (resume === undefined || isSettled) await this.#checkpointer.roll()
-    else this.#checkpointer.resume()
+    const isNew = this.state.get('store/lineage') === undefined
+    if (resume !== undefined && !isSettled) this.#checkpointer.resume()
+    // Otherwise the first commit does it, which may have to wait; a new log has nothing to be served.
+    else if (isNew) await this.#checkpointer.roll()
+    this.#committer.isPatient = !isNew
+    if (!this.#options.retains) this.#tryNoMore()
     this.#identify(gateway)
     this.#committer.request()
-    await this.durable(this.openCommit)
-    await this.#topics.removeDeleted()
-    for (const partition of this.#topics.partitions()) {
-      await partition.segments.removeBelow(partition.logStartOffset)
-      await partition.startMending()
-      // What could not be sealed while recovering.
-      this.#sealer.enqueue(partition)
-    }
+    const [committer, topics, sealer] = [this.#committer, this.#topics, this.#sealer]
+    const steps = takeFirstSteps({ committer, topics, sealer })
+    this.#firstSteps = steps.catch(() => {})
+    await unlessRefused(steps, { clock, logger, isWell: () => this.health().ok })
     await this.#room.start(() => this.meter.writtenBytes)
     if (this.#options.retains) this.#retainer.start()
-    this.#committer.isPatient = true
+    this.#committer.isPatient = this.#options.retains
     const took = Math.round(clock.monotonic() - started)
     logger.debug('store recovered', { frames: recovered.frames, ms: took })
   }
@@ -462,6 +468,7 @@ export class Log {
     await attempt(() => this.#retainer.close())
     await attempt(() => this.#checkpointer?.close())
     await attempt(() => this.#sealer.close())
+    await attempt(() => this.#firstSteps)
     for (const partition of this.#topics.partitions()) {
       await attempt(() => partition.segments.close())
     }

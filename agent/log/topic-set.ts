@@ -119,9 +119,14 @@ export class TopicSet {
     }
   }
 
+  /** Of directories whose deletion has begun. */
+  deletedKeys(): string[] {
+    return [...this.#state.entries('deleted/')].map(([key]) => key)
+  }
+
   /** Removes directories whose deletion a crash interrupted. */
-  async removeDeleted(): Promise<void> {
-    for (const [key] of [...this.#state.entries('deleted/')]) {
+  async removeDeleted(keys: readonly string[]): Promise<void> {
+    for (const key of keys) {
       await removeDirectory(this.#context.fs, `${this.#context.directory}/${key.slice(8)}`)
       this.#state.delete(key)
     }

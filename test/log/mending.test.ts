@@ -260,8 +260,8 @@ test('a journal with a gap is remembered once, however often it is read', async 
   assert.ok(path)
   const killed = fs.kill()
   const bytes = killed.contents(path)
-  // The third frame of this run: 512 bytes of header, then frames of at least a sector.
-  for (let at = 512 * 5; at < 512 * 6; at++) killed.rot(path, at, bytes[at] === 0 ? 1 : 0xff)
+  // The first records of this run: 512 bytes of header, a frame of one sector, then this one of three.
+  for (let at = 512 * 3; at < 512 * 4; at++) killed.rot(path, at, bytes[at] === 0 ? 1 : 0xff)
   const first = await opened(killed)
   const lost = first.partition.losses.totals.journal
   const hollow = hollowOffsets(await served(first.partition))
