@@ -16,6 +16,11 @@ export function isUnreadable(error: unknown): boolean {
   return ['EIO', 'ENODATA', 'EBADMSG', 'EUCLEAN', 'EILSEQ', 'EREMOTEIO'].includes(codeOf(error))
 }
 
+/** Bytes that are not what was written, or that the disk does not give, or a file that is gone. */
+export function isDamage(error: unknown): boolean {
+  return isUnreadable(error) || ['CORRUPT_STORE', 'CORRUPT_BATCH', 'ENOENT'].includes(codeOf(error))
+}
+
 /** The whole file, or the beginning of it; undefined when it cannot even be opened. */
 export async function readTolerantly(
   fs: FileSystem,

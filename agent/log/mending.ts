@@ -76,8 +76,8 @@ export class Mending implements Mender {
   }
 
   /**
-   * Makes offsets hollow: whole batches of segments. Durable when it resolves; when it rejects nothing
-   * has changed.
+   * Makes offsets hollow that are not yet: whole batches of segments. Durable when it resolves; when it
+   * rejects nothing has changed.
    */
   hollow(range: LostRange): Promise<void> {
     return this.#serially(async () => {
@@ -85,11 +85,17 @@ export class Mending implements Mender {
       const { segments, logStartOffset } = this.#partition
       const [wanted] = overlap(range, { from: logStartOffset, to: segments.end })
       if (wanted === undefined) return
+      const fresh = this.#losses.ranges.reduce(
+        (ranges, known) => ranges.flatMap((part) => without(part, known)),
+        [wanted],
+      )
       const changes: Change[] = []
       for (const segment of segments.within(wanted)) {
-        changes.push({ segment, plan: await segment.plan([wanted]) })
+        const { baseOffset: from, nextOffset: to } = segment
+        if (fresh.every((part) => overlap(part, { from, to }).length === 0)) continue
+        changes.push({ segment, plan: await segment.plan(fresh) })
       }
-      await this.#carryOut(changes, [wanted])
+      await this.#carryOut(changes, fresh)
     })
   }
 

@@ -436,6 +436,7 @@ export class PartitionLog {
 
   /** The whole state is there. */
   restoreLosses(): void {
+    this.segments.startAt(this.logStartOffset)
     this.#mending.restore()
   }
 

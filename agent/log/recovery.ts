@@ -101,7 +101,7 @@ export async function recover(target: RecoveryTarget): Promise<Recovered> {
     !survey.journals.some(isDamaged)
   const copies = read === undefined ? 2 : 1
   const repair = isSound ? undefined : { copies, lastSequence: survey.lastSequence }
-  return { ...position(survey, replay), frames: replay.frames, repair }
+  return { ...position(survey, replay, lost !== undefined), frames: replay.frames, repair }
 }
 
 /** What of checkpoint and journal does not tell everything; undefined when they do. */
@@ -153,6 +153,7 @@ async function replayAll(
 function position(
   { checkpoint, journals, files, unusable, lastSequence }: Survey,
   { resume, isLastEmpty, sequence }: Replay,
+  isHistoryLost: boolean,
 ): Omit<Recovered, 'frames' | 'repair'> {
   const { number = 0, generation: needed } = checkpoint?.content ?? {}
   const oldest = needed ?? Math.max(1, journals[0]?.header.generation ?? 1)
@@ -163,6 +164,8 @@ function position(
   const unused = resume === undefined && isLastEmpty ? journals.at(-1)?.path : undefined
   // Version 1 of the checkpoint does not say how far the numbers went.
   const isCounted = checkpoint === undefined || checkpoint.content.sequence > 0
+  // Should no checkpoint come about, a number that is left out tells the next start that frames are gone.
+  const skipped = isHistoryLost && journals.every(({ frames }) => frames === 0) ? 1 : 0
   return {
     checkpoint: { number, generation: oldest, content: checkpoint?.content },
     files: files.map((file) => (file.path === unused ? { ...file, generation: 0 } : file)),
@@ -171,7 +174,7 @@ function position(
       // Its number is not used again: another file may be free as well, and two of one number would be
       // read in any order.
       generation: last,
-      sequence: isCounted || journals.length > 0 ? sequence : lastSequence,
+      sequence: skipped + (isCounted || journals.length > 0 ? sequence : lastSequence),
     },
     resume,
   }

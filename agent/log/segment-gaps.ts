@@ -15,12 +15,14 @@ export class SegmentGaps {
     return this.#ranges.some(({ from, to }) => from <= offset && offset < to)
   }
 
-  /** Those from the log start on; what is missing before the first segment is one too. */
-  from(logStartOffset: number, firstBase: number | undefined): LostRange[] {
-    const isMissing = firstBase !== undefined && firstBase > logStartOffset
-    if (isMissing && !this.holds(logStartOffset)) {
-      this.#ranges.unshift({ from: logStartOffset, to: firstBase, reason: 'file' })
-    }
+  /** What is missing before the first segment is one too. */
+  startAt(logStartOffset: number, firstBase: number | undefined): void {
+    if (firstBase === undefined || firstBase <= logStartOffset || this.holds(logStartOffset)) return
+    this.#ranges.unshift({ from: logStartOffset, to: firstBase, reason: 'file' })
+  }
+
+  /** Those from the log start on. */
+  from(logStartOffset: number): LostRange[] {
     return this.#ranges
       .map((range) => ({ ...range, from: Math.max(range.from, logStartOffset) }))
       .filter(({ from, to }) => from < to)

@@ -10,7 +10,7 @@
 
 import type { Clock } from '../base/clock.ts'
 import { AgentError, codeOf } from '../base/errors.ts'
-import { isUnreadable } from './bad-sectors.ts'
+import { isDamage } from './bad-sectors.ts'
 import type { PartitionMark, SegmentMark } from './checkpoint.ts'
 import type { LostRange } from './loss.ts'
 import { HOLLOW_RECORDS_MAX } from './made-batch.ts'
@@ -291,9 +291,14 @@ export class SegmentList {
     return [...this.#damagedSegments].filter(({ isRemoved }) => !isRemoved)
   }
 
+  /** Recovery knows where the log starts: what is missing before the first segment is a gap. */
+  startAt(logStartOffset: number): void {
+    this.#gaps.startAt(logStartOffset, this.#segments[0]?.baseOffset)
+  }
+
   /** The offsets from the log start on that no segment holds. */
   gaps(logStartOffset: number): LostRange[] {
-    return this.#gaps.from(logStartOffset, this.#segments[0]?.baseOffset)
+    return this.#gaps.from(logStartOffset)
   }
 
   /** Puts hollow segments where a gap is; durable when it resolves. */
@@ -490,9 +495,4 @@ export class SegmentList {
     // As with a cut: they must not come back behind other records.
     await this.#context.fs.syncDirectory(this.#directory)
   }
-}
-
-/** Bytes that are not what was written, or that the disk does not give, or a file that is gone. */
-function isDamage(error: unknown): boolean {
-  return isUnreadable(error) || ['CORRUPT_STORE', 'CORRUPT_BATCH', 'ENOENT'].includes(codeOf(error))
 }

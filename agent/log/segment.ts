@@ -187,7 +187,6 @@ export class Segment {
     })
   }
 
-  /** As in SegmentFile. */
   writeAgain(inPlace: boolean): Promise<void> {
     return this.#file.writeAgain(inPlace)
   }

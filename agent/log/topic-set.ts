@@ -9,7 +9,7 @@
 
 import { assert } from '../base/assert.ts'
 import { AgentError } from '../base/errors.ts'
-import type { Checkpoint } from './checkpoint.ts'
+import type { Checkpoint, PartitionMark } from './checkpoint.ts'
 import type { Committer } from './committer.ts'
 import { removeDirectory } from './partition-directory.ts'
 import { type PartitionContext, PartitionLog } from './partition-log.ts'
@@ -27,6 +27,9 @@ import {
 /** State of one log id, whoever it belongs to: it goes with its partition. */
 const PREFIXES_OF_A_LOG = ['start/', 'acked/', 'repl/', 'repl/sent/', 'hollow/', 'lost/'] as const
 
+/** By log id. */
+type Marks = ReadonlyMap<number, PartitionMark>
+
 export class TopicSet {
   readonly #context: PartitionContext
   readonly #state: StateStore
@@ -34,8 +37,8 @@ export class TopicSet {
   readonly #metadata: MetadataFiles
   readonly #topics = new Map<string, Topic>()
   readonly #byLogId = new Map<number, PartitionLog>()
-  /** Names under which recovery has removed files. */
-  readonly #purged = new Set<string>()
+  /** By name: what the journal has deleted while it was replayed, the last one. */
+  readonly #orphans = new Map<string, Topic>()
   #nextLogId = 1
 
   constructor(
@@ -110,7 +113,7 @@ export class TopicSet {
     await this.#committer.durable(this.#committer.openCommit)
     for (const partition of topic.partitions) {
       this.#byLogId.delete(partition.logId)
-      partition.discard(new AgentError('CLOSED', `${partition.name} was deleted`))
+      partition.discard(gone(partition))
     }
     await this.#metadata.idle()
     for (const partition of topic.partitions) {
@@ -126,6 +129,10 @@ export class TopicSet {
 
   /** Removes directories whose deletion a crash interrupted. */
   async removeDeleted(keys: readonly string[]): Promise<void> {
+    for (const { partitions } of this.#orphans.values()) {
+      for (const partition of partitions) await partition.segments.close()
+    }
+    this.#orphans.clear()
     for (const key of keys) {
       await removeDirectory(this.#context.fs, `${this.#context.directory}/${key.slice(8)}`)
       this.#state.delete(key)
@@ -141,43 +148,43 @@ export class TopicSet {
     return start === undefined ? undefined : Number(start.toString())
   }
 
-  /** Brings one topic in line with its state entry, and opens what is new of it. */
+  /**
+   * Brings one topic in line with its state entry, and opens what is new of it. The journal may go back
+   * behind the state in the checkpoint, and that behind the files: what it deletes and makes again is
+   * still the same, what is older than a topic that is there was deleted long ago.
+   */
   async restoreFrom(name: string, checkpoint: Checkpoint | undefined): Promise<void> {
-    for (const partition of await this.#restore(name)) {
-      const mark = checkpoint?.partitions.find(({ logId }) => logId === partition.logId)
-      // The journal goes back behind the snapshot: what had the name before is deleted once more, the
-      // files of this one with it, and all of it is in the journal.
-      const recoveryOffset = this.#purged.has(name) ? 0 : (mark?.recoveryOffset ?? 0)
-      const { segments = [], syncedOffset } = mark ?? {}
+    const stored = this.#state.get(`topic/${name}`)
+    const record = stored && (JSON.parse(stored.toString()) as TopicRecord)
+    const marks = new Map(checkpoint?.partitions.map((mark) => [mark.logId, mark]))
+    for (const partition of await this.#restore(name, record, marks)) {
+      const { recoveryOffset = 0, segments = [], syncedOffset } = marks.get(partition.logId) ?? {}
       const end = await partition.segments.open(recoveryOffset, segments, syncedOffset)
       partition.logStartOffset = this.savedStart(partition) ?? 0
       partition.restoreEnd(Math.max(end, partition.logStartOffset))
     }
   }
 
-  /**
-   * Brings one topic in line with its state entry; returns the partitions that are new. What a
-   * deleted one, or another one of its name, has in its directory goes: the journal that says so has
-   * all of that again.
-   */
-  async #restore(name: string): Promise<PartitionLog[]> {
-    const stored = this.#state.get(`topic/${name}`)
-    let topic = this.#topics.get(name)
-    const record = stored && (JSON.parse(stored.toString()) as TopicRecord)
-    if (topic !== undefined && topic.id !== record?.id) {
-      for (const partition of topic.partitions) {
-        partition.discard(new AgentError('CLOSED', `${partition.name} was deleted`))
-        this.#byLogId.delete(partition.logId)
-        await partition.segments.removeAll()
-      }
-      this.#purged.add(name)
-      this.#topics.delete(name)
-      topic = undefined
+  /** Returns the partitions that are new. */
+  async #restore(
+    name: string,
+    record: TopicRecord | undefined,
+    marks: Marks,
+  ): Promise<PartitionLog[]> {
+    const known = this.#topics.get(name) ?? this.#orphans.get(name)
+    if (record === undefined) this.#orphan(name)
+    if (record === undefined || isBygone(record, marks)) return []
+    if (known !== undefined && known.id !== record.id) {
+      // What has the name now was made when the files of the one before it were gone: the journal has
+      // all of it.
+      this.#orphan(name)
+      await this.#discard(known)
     }
-    if (record === undefined) return []
-    topic ??= new Topic(name, record.id, record.settings)
+    const topic = known?.id === record.id ? known : new Topic(name, record.id, record.settings)
     topic.settings = record.settings
+    this.#orphans.delete(name)
     this.#topics.set(name, topic)
+    for (const partition of topic.partitions) this.#byLogId.set(partition.logId, partition)
     const added: PartitionLog[] = []
     for (const logId of record.logIds.slice(topic.partitions.length)) {
       added.push(this.#addPartition(topic, logId))
@@ -185,8 +192,27 @@ export class TopicSet {
     return added
   }
 
+  /** It comes back, or is gone at the end of the journal. */
+  #orphan(name: string): void {
+    const topic = this.#topics.get(name)
+    if (topic === undefined) return
+    this.#topics.delete(name)
+    this.#orphans.set(name, topic)
+    for (const { logId } of topic.partitions) this.#byLogId.delete(logId)
+  }
+
+  async #discard({ partitions }: Topic): Promise<void> {
+    for (const partition of partitions) {
+      partition.discard(gone(partition))
+      await partition.segments.removeAll()
+    }
+  }
+
   /** Once the whole state is there. */
   finishRecovery(): void {
+    for (const { partitions } of this.#orphans.values()) {
+      for (const partition of partitions) partition.discard(gone(partition))
+    }
     this.#nextLogId = Number(this.#state.get('store/next-log-id')?.toString() ?? 1)
     for (const partition of this.partitions()) {
       assert(partition.logId < this.#nextLogId, 'log ids are counted')
@@ -226,4 +252,17 @@ export class TopicSet {
     this.#byLogId.set(logId, partition)
     return partition
   }
+}
+
+/**
+ * Gone before the checkpoint was written, which has a mark for every partition that was there: log ids
+ * rise, and are never used twice. What has its name, and its directory, may be another topic.
+ */
+function isBygone({ logIds }: TopicRecord, marks: Marks): boolean {
+  const [first = 0] = logIds
+  return !marks.has(first) && first < Math.max(...marks.keys(), 0)
+}
+
+function gone({ name }: PartitionLog): AgentError {
+  return new AgentError('CLOSED', `${name} was deleted`)
 }

@@ -20,11 +20,9 @@ import {
   readJournalBytes,
 } from './journal-reader.ts'
 import { type JournalHole, type Survey, type SurveyedJournal, surveyStore } from './store-survey.ts'
-import type { TopicRecord } from './topic.ts'
 
 /** What a file header has; the rest of its sector is 0. */
 const FILE_HEADER_BYTES = 24
-const TOPIC = 'topic/'
 
 export interface OffsetRange {
   from: number
@@ -45,8 +43,6 @@ export interface JournalFacts {
   state: Map<string, Buffer>
   /** By log id: what the journal holds, in its order, neighbours joined. */
   journaled: Map<number, OffsetRange[]>
-  /** Topics that the journal deletes, or makes anew: it has all there is of them. */
-  made: Set<string>
 }
 
 /** Fault: STORE_MISMATCH when the store has a newer format. */
@@ -57,8 +53,7 @@ export async function checkJournal(context: JournalContext): Promise<JournalFact
   const check = new JournalCheck(context, survey)
   await check.run()
   context.findings.totals.stateEntries = check.state.size
-  const { state, journaled, made } = check
-  return { checkpoint: survey.checkpoint?.content, state, journaled, made }
+  return { checkpoint: survey.checkpoint?.content, state: check.state, journaled: check.journaled }
 }
 
 function checkCheckpoints({ directory, findings, progress }: JournalContext, survey: Survey): void {
@@ -81,7 +76,6 @@ function checkCheckpoints({ directory, findings, progress }: JournalContext, sur
 class JournalCheck {
   readonly state = new Map<string, Buffer>()
   readonly journaled = new Map<number, OffsetRange[]>()
-  readonly made = new Set<string>()
   readonly #context: JournalContext
   readonly #survey: Survey
   readonly #commit = new CommitFrames()
@@ -170,8 +164,8 @@ class JournalCheck {
   }
 
   #replay(entry: JournalEntry): void {
-    if (entry.kind === 'put') this.#put(entry.key, entry.value)
-    else if (entry.kind === 'delete') this.#put(entry.key, undefined)
+    if (entry.kind === 'put') this.state.set(entry.key, entry.value)
+    else if (entry.kind === 'delete') this.state.delete(entry.key)
     else if (entry.kind === 'records') {
       const from = entry.tailBase + entry.firstDelta
       this.#cover(entry.logId, { from, to: from + entry.count })
@@ -181,14 +175,6 @@ class JournalCheck {
     }
   }
 
-  #put(key: string, value: Buffer | undefined): void {
-    if (key.startsWith(TOPIC) && topicId(this.state.get(key)) !== topicId(value)) {
-      this.made.add(key.slice(TOPIC.length))
-    }
-    if (value === undefined) this.state.delete(key)
-    else this.state.set(key, value)
-  }
-
   #cover(logId: number, range: OffsetRange): void {
     const ranges = this.journaled.get(logId) ?? []
     this.journaled.set(logId, ranges)
@@ -196,10 +182,6 @@ class JournalCheck {
     if (last !== undefined && last.to === range.from) last.to = range.to
     else ranges.push(range)
   }
-}
-
-function topicId(value: Buffer | undefined): string | undefined {
-  return value && (JSON.parse(value.toString()) as TopicRecord).id
 }
 
 /** Two of the three things that a frame of this chain begins with are there. */

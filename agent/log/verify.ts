@@ -60,21 +60,16 @@ export async function verifyStore(
 
 type Context = Parameters<typeof checkJournal>[0]
 
-function* partitionsOf({ checkpoint, state, journaled, made }: JournalFacts) {
+function* partitionsOf({ checkpoint, state, journaled }: JournalFacts) {
   const marks = new Map(checkpoint?.partitions.map((mark) => [mark.logId, mark.recoveryOffset]))
-  const known = new Map(checkpoint?.state)
   for (const [key, value] of state) {
     if (!key.startsWith('topic/')) continue
     const { logIds } = JSON.parse(value.toString()) as TopicRecord
     const topic = key.slice('topic/'.length)
-    const before = known.get(key)?.toString()
-    const knownIds = before === undefined ? [] : (JSON.parse(before) as TopicRecord).logIds
     for (const [partition, logId] of logIds.entries()) {
-      // The journal has all of what was made after the checkpoint's state, and segments may have none.
-      const isMarked = knownIds.includes(logId) && !made.has(topic)
-      const recoveryOffset = isMarked ? (marks.get(logId) ?? 0) : 0
-      const ranges = journaled.get(logId) ?? []
-      yield { topic, partition, logId, recoveryOffset, journaled: ranges }
+      // The journal has all of what was made after the checkpoint, and segments may have none.
+      const recoveryOffset = marks.get(logId) ?? 0
+      yield { topic, partition, logId, recoveryOffset, journaled: journaled.get(logId) ?? [] }
     }
   }
 }

@@ -1,132 +1,29 @@
 import * as assert from 'uvu/assert'
-import { Logger } from '../../agent/base/telemetry.ts'
-import { CHECKPOINT_FILES, decodeCheckpoint } from '../../agent/log/checkpoint.ts'
 import { Journal } from '../../agent/log/journal.ts'
-import type { Log } from '../../agent/log/log.ts'
-import type { LogOptions } from '../../agent/log/log-options.ts'
-import type { PartitionLog } from '../../agent/log/partition-log.ts'
 import { STORE_FORMAT } from '../../agent/log/store-format.ts'
-import { verifyStore } from '../../agent/log/verify.ts'
-import { decodeRecords } from '../../agent/record/record-batch.ts'
 import { SCRATCH } from '../../wasm/assembly/limits.ts'
 import { codecs, kernel } from '../support/batches.ts'
-import { SeededRandom } from '../support/seeded-random.ts'
+import {
+  append,
+  checkHealthy,
+  checkpointsOf,
+  contents,
+  filesOf,
+  framesOf,
+  journalsOf,
+  NAME,
+  newStore,
+  open,
+  own,
+  partitionOf,
+  settle,
+  upTo,
+} from '../support/recovered-log.ts'
 import { SimFileSystem } from '../support/sim-file-system.ts'
-import { openSmallLog, STORE } from '../support/small-log.ts'
+import { STORE } from '../support/small-log.ts'
 import { suite } from '../support/suite.ts'
 
 const test = suite('recovery')
-const TOPIC = 'small.t'
-const NAME = `${TOPIC}-0`
-let boots = 0
-
-/** The next process on the same store; what it says from level warn on. */
-async function open(
-  fs: SimFileSystem,
-  options: Partial<LogOptions> = {},
-): Promise<{ log: Log; lines: string[] }> {
-  const lines: string[] = []
-  const write = (line: string) => void lines.push(line.replace(/^\S+ +/, '').trim())
-  const boot = String(boots++)
-  const log = await openSmallLog(fs, {
-    logger: new Logger({ level: 'warn', format: 'text', now: () => 0, write }),
-    lock: { pid: 1, startOf: async () => boot },
-    commitIntervalMs: 0,
-    ...options,
-  })
-  return { log, lines }
-}
-
-async function settle(): Promise<void> {
-  for (let turns = 0; turns < 5000; turns++) await undefined
-}
-
-/** Durable records whose value is their offset and something that does not compress. */
-async function append(log: Log, partition: PartitionLog, count: number): Promise<void> {
-  const random = new SeededRandom(partition.logEndOffset)
-  for (let left = count; left > 0; left--) {
-    const value = Buffer.concat([Buffer.from(`${partition.logEndOffset} `), random.bytes(90)])
-    while (partition.appendRecord({ timestamp: 1, key: null, value }) < 0) await settle()
-    if (left % 5 === 0) await log.durable(log.openCommit)
-  }
-  await log.durable(log.openCommit)
-}
-
-/** What each offset of a partition holds: its own record, or the reason why not. */
-async function contents(partition: PartitionLog): Promise<(number | string)[]> {
-  const found: (number | string)[] = []
-  for (let offset = partition.logStartOffset; offset < partition.highWatermark; ) {
-    const read = await partition.read(offset, 1)
-    if (read.kind !== 'batches') throw new Error(`${read.kind} at ${offset}`)
-    for (const record of decodeRecords(read.bytes, codecs)) {
-      if (record.offset < offset) continue
-      const text = record.value?.toString('latin1') ?? ''
-      const gap = record.headers[0]?.[1]?.toString() ?? ''
-      found.push(record.value === null ? gap.replace(/.*,/, '') : Number(text.split(' ')[0]))
-    }
-    offset = read.nextOffset
-  }
-  return found
-}
-
-const upTo = (end: number) => Array.from({ length: end }, (_, offset) => offset)
-const own = (found: (number | string)[]) =>
-  found.filter((content, offset) => content === offset).length
-
-async function newStore(seed: number, records = 100): Promise<{ fs: SimFileSystem; log: Log }> {
-  const fs = new SimFileSystem(seed)
-  const { log } = await open(fs)
-  const topic = await log.createTopic(TOPIC, { partitions: 2, replicated: true })
-  log.state.put('session/c', Buffer.from('[]'))
-  await append(log, topic.partitions[0]!, records)
-  await settle()
-  return { fs, log }
-}
-
-const partitionOf = (log: Log) => log.topic(TOPIC)!.partitions[0]!
-
-/** After damage: the next start has nothing to say, and the store verifies. */
-async function checkHealthy(fs: SimFileSystem, expected: (number | string)[]): Promise<void> {
-  const later = fs.kill()
-  const { log, lines } = await open(later)
-  assert.equal(lines, [])
-  assert.equal(await contents(partitionOf(log)), expected)
-  await log.close()
-  const { findings } = await verifyStore(later, STORE, { kernel })
-  assert.equal(
-    findings.map(({ path, what }) => `${path}: ${what}`),
-    [],
-  )
-}
-
-function journalsOf(fs: SimFileSystem): { path: string; generation: number }[] {
-  return fs
-    .paths()
-    .filter((path) => /\/journal-\d+$/.test(path))
-    .map((path) => ({ path, generation: Number(fs.contents(path).readBigUInt64BE(8)) }))
-    .sort((a, b) => a.generation - b.generation)
-}
-
-function framesOf(bytes: Buffer): number[] {
-  const positions: number[] = []
-  for (let at = 512; at + 4 <= bytes.length; at += 512) {
-    if (bytes.toString('latin1', at, at + 4) === 'TRJF') positions.push(at)
-  }
-  return positions
-}
-
-function checkpointsOf(fs: SimFileSystem): { path: string; number: number; generation: number }[] {
-  return CHECKPOINT_FILES.map((name) => `${STORE}/${name}`)
-    .filter((path) => fs.paths().includes(path.replace(/^\/?/, '/')))
-    .flatMap((path) => {
-      const outcome = decodeCheckpoint(fs.contents(path), codecs)
-      return outcome.kind === 'checkpoint' ? [{ path, ...outcome.checkpoint }] : []
-    })
-    .sort((a, b) => a.number - b.number)
-}
-
-const filesOf = (fs: SimFileSystem) =>
-  Object.fromEntries(fs.paths().map((path) => [path, fs.contents(path).toString('base64')]))
 
 test('a store of a newer format is refused, and not a byte of it is touched', async () => {
   for (const kind of ['checkpoint', 'journal'] as const) {
@@ -327,110 +224,6 @@ test('an older copy is enough when the journal that it names is in use again', a
   assert.match(lines.join('\n'), /may be older than they were/)
   assert.equal(await contents(partitionOf(log)), upTo(end))
   await checkHealthy(killed, upTo(end))
-})
-
-test('both copies gone: topics, offsets and records come from what is left', async () => {
-  for (const damage of ['rot', 'spoil', 'lose'] as const) {
-    const { fs, log: before } = await newStore(11, 900)
-    const { id } = before.topic(TOPIC)!
-    const lineage = before.lineage
-    const killed = fs.kill()
-    for (const { path } of checkpointsOf(killed)) {
-      if (damage === 'lose') killed.lose(path)
-      else killed[damage](path, 60)
-    }
-    const { log, lines } = await open(killed)
-    assert.match(lines.join('\n'), /both checkpoints are gone: the log is rebuilt from/)
-    assert.is(log.topic(TOPIC)!.id, id)
-    assert.is(log.topic(TOPIC)!.partitions.length, 2)
-    assert.is(log.lineage, lineage)
-    assert.equal(await contents(partitionOf(log)), upTo(900))
-    const fresh = await log.createTopic('other', { partitions: 1, replicated: false })
-    assert.is(fresh.partitions[0]!.logId, 3)
-    const other = await open(killed.kill(), { gateway: 'another' }).catch((error) => error)
-    assert.is(other.code, 'STORE_MISMATCH')
-  }
-})
-
-test('a rebuild after a clean stop has all records, without a single frame', async () => {
-  const { fs, log: before } = await newStore(12, 900)
-  await before.close()
-  for (const { path } of [...checkpointsOf(fs), ...journalsOf(fs)]) fs.lose(path)
-  const { log, lines } = await open(fs)
-  assert.match(lines.join('\n'), /both checkpoints are gone/)
-  assert.equal(await contents(partitionOf(log)), upTo(900))
-  await checkHealthy(fs, upTo(900))
-})
-
-test('one partition.metadata that is left knows the log ids of the others', async () => {
-  const { fs, log: before } = await newStore(13, 900)
-  const killed = fs.kill()
-  for (const { path } of checkpointsOf(killed)) killed.rot(path, 60)
-  killed.rot(`${STORE}/${NAME}/partition.metadata`, 30)
-  const { log } = await open(killed)
-  assert.is(log.topic(TOPIC)!.id, before.topic(TOPIC)!.id)
-  assert.equal(await contents(partitionOf(log)), upTo(900))
-})
-
-test('a directory that nothing tells of becomes a topic of its name', async () => {
-  const { fs, log: before } = await newStore(14, 300)
-  const { id } = before.topic(TOPIC)!
-  await before.close()
-  for (const { path } of [...checkpointsOf(fs), ...journalsOf(fs)]) fs.lose(path)
-  for (const number of [0, 1]) fs.lose(`${STORE}/${TOPIC}-${number}/partition.metadata`)
-  const { log, lines } = await open(fs)
-  assert.match(lines.join('\n'), `${TOPIC}: nothing says what it was`)
-  const topic = log.topic(TOPIC)!
-  assert.is.not(topic.id, id)
-  assert.equal([topic.replicated, topic.partitions.length], [true, 1])
-  assert.equal(await contents(topic.partitions[0]!), upTo(300))
-  assert.ok(topic.partitions[0]!.logId > 0)
-})
-
-test('a rebuild cuts nothing that the journal does not hold', async () => {
-  const { fs, log: before } = await newStore(15, 300)
-  await before.close()
-  for (const { path } of [...checkpointsOf(fs), ...journalsOf(fs)]) fs.lose(path)
-  const last = fs
-    .paths()
-    .filter((path) => path.includes(`/${NAME}/`) && path.endsWith('.log'))
-    .at(-1)!
-  const size = fs.contents(last).length
-  fs.rot(last, size - 20)
-  const { log } = await open(fs)
-  const found = await contents(partitionOf(log))
-  assert.is(found.length, 300)
-  assert.ok(own(found) < 300 && own(found) > 250)
-  assert.ok(fs.paths().some((path) => path.includes(`/quarantine/${NAME}-`)))
-  await checkHealthy(fs, found)
-})
-
-test('what retention removed before a rebuild stays removed', async () => {
-  const { fs, log: before } = await newStore(16, 600)
-  await before.alterTopic(TOPIC, { replicated: false, retentionBytes: 10_000 })
-  await before.retain()
-  const start = partitionOf(before).logStartOffset
-  assert.ok(start > 0)
-  await before.close()
-  for (const { path } of [...checkpointsOf(fs), ...journalsOf(fs)]) fs.lose(path)
-  const { log } = await open(fs)
-  assert.is(partitionOf(log).logStartOffset, start)
-  assert.is(partitionOf(log).highWatermark, 600)
-  assert.is(log.topic(TOPIC)!.settings.retentionBytes, 10_000)
-})
-
-test('a topic that was deleted does not come back in a rebuild', async () => {
-  const { fs, log: before } = await newStore(17, 30)
-  await before.deleteTopic(TOPIC)
-  await before.createTopic('kept', { partitions: 1, replicated: false })
-  await settle()
-  const killed = fs.kill()
-  for (const { path } of checkpointsOf(killed)) killed.rot(path, 60)
-  const { log } = await open(killed)
-  assert.equal(
-    [...log.topics()].map(({ name }) => name),
-    ['kept'],
-  )
 })
 
 test('damage on a disk that is full does not keep the log from starting', async () => {
