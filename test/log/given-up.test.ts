@@ -38,6 +38,12 @@ for (const end of ['kill', 'crash'] as const) {
     for (let seed = 1; seed <= 8; seed++) {
       const fs = new SimFileSystem(seed)
       const log = await openSmallLog(fs, LIMITS)
+      if (seed % 2 === 0) {
+        // The journal has another topic of the name, and its end.
+        const before = await log.createTopic('t', { ...SETTINGS, partitions: 2 })
+        await appendRecords(log, before.partitions[0]!, 50)
+        await log.deleteTopic('t')
+      }
       const topic = await log.createTopic('t', { ...SETTINGS, whenFull: 'dropOldest' })
       const partition = topic.partitions[0]!
       await appendRecords(log, partition, 300)

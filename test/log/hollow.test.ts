@@ -167,6 +167,19 @@ test('a name that cannot be made durable is made so before anything else becomes
   assert.is(hollowOffsets(records).length, all[1]! + all[3]! - all[2]!)
 })
 
+test('what is hollow already is not counted again', async () => {
+  const { fs } = await stoppedStore()
+  const { log, partition } = await opened(fs)
+  const [first, second] = partition.segments.facts()
+  await partition.hollow(first!.baseOffset, first!.nextOffset, 'dropped')
+  await partition.hollow(first!.baseOffset, second!.nextOffset, 'dropped')
+  assert.is(partition.losses.total, second!.nextOffset)
+  await partition.hollow(first!.baseOffset, second!.nextOffset, 'dropped')
+  assert.is(partition.losses.total, second!.nextOffset)
+  assert.is(hollowOffsets(await served(partition)).length, second!.nextOffset)
+  await log.close()
+})
+
 test('times are still found', async () => {
   const { fs, original, bases } = await stoppedStore()
   const { partition } = await opened(fs)
