@@ -97,6 +97,7 @@ export async function recover(target: RecoveryTarget): Promise<Recovered> {
     lost === undefined &&
     isAgain &&
     replay.unwritable.length === 0 &&
+    !isAhead(target, checkpoint, replay) &&
     survey.badCheckpoints.length === 0 &&
     !survey.journals.some(isDamaged)
   const copies = read === undefined ? 2 : 1
@@ -121,6 +122,18 @@ async function lostHistory(
   }
   const isNew = badCheckpoints.length === 0 && (await findPartitionDirectories(target)).length === 0
   return isNew ? undefined : 'checkpoints'
+}
+
+/** A segment holds what the journal should and does not: it may not be on the disk. */
+function isAhead(
+  { partitions }: RecoveryTarget,
+  checkpoint: Checkpoint | undefined,
+  { ends }: Replay,
+): boolean {
+  const marks = new Map(checkpoint?.partitions.map((mark) => [mark.logId, mark.recoveryOffset]))
+  return [...partitions()].some(({ logId, segments }) => {
+    return segments.end > Math.max(marks.get(logId) ?? 0, ends.get(logId) ?? 0)
+  })
 }
 
 async function replayAll(

@@ -43,6 +43,8 @@ export class Replay {
   sequence: number
   /** Log ids of partitions whose offsets do not follow each other. */
   readonly gaps = new Set<number>()
+  /** By log id: behind the last offset that the journal holds. */
+  readonly ends = new Map<number, number>()
   /** Log ids that no topic has: records of topics that were deleted, or are not known any more. */
   readonly strangers = new Set<number>()
   /** Could not be written again in place: what was read of them may not be on the disk. */
@@ -109,6 +111,7 @@ export class Replay {
 
   #records(partition: PartitionLog, entry: RecordsEntry, time: number): void {
     const first = entry.tailBase + entry.firstDelta
+    this.ends.set(entry.logId, first + entry.count)
     if (first + entry.count <= partition.logEndOffset) return
     if (first > partition.logEndOffset && !this.#hollow(partition, first, time)) return
     if (first === partition.logEndOffset && partition.restoreRecords(entry, time)) return
@@ -117,10 +120,11 @@ export class Replay {
 
   #batch(
     partition: PartitionLog,
-    entry: { baseOffset: number; bytes: Buffer },
+    entry: { logId: number; baseOffset: number; bytes: Buffer },
     time: number,
   ): void {
     const end = entry.baseOffset + entry.bytes.readInt32BE(23) + 1
+    this.ends.set(entry.logId, end)
     if (end <= partition.logEndOffset) return
     const { baseOffset } = entry
     if (baseOffset > partition.logEndOffset && !this.#hollow(partition, baseOffset, time)) return
