@@ -137,16 +137,15 @@ export class Checkpointer {
 
   /**
    * Seals everything that recovery has found and writes checkpoints that need no journal, before there
-   * are appends. False when the disk does not let it: the journal goes on as it is. Rejects when nobody
-   * knows whether such a checkpoint is on the disk: frames that it does not know of would be lost.
+   * are appends. False when the disk does not let it: the journal goes on as it is, unless the checkpoint
+   * is needed. Rejects when nobody knows whether such a checkpoint is on the disk: frames that it does
+   * not know of would be lost.
    */
   async settle({
     copies,
     lastSequence,
-  }: {
-    copies: number
-    lastSequence: number
-  }): Promise<boolean> {
+    isNeeded,
+  }: NonNullable<Recovered['repair']>): Promise<boolean> {
     const { fs, directory, journal, state, partitions, logger } = this.#options
     const sequence = Math.max(lastSequence + 1, journal.nextSequence)
     const next = { generation: journal.generation + 1, sequence, isClean: true }
@@ -162,7 +161,12 @@ export class Checkpointer {
         if (isSealed) await emptyCheckpoint(fs, checkpointPath(directory, this.#number + 1))
         // One copy is enough: there is no other that contradicts it.
         if (written > 0) break
-        logger.warn(`no checkpoint after the damage: ${String(error)}`)
+        const refusal = `no checkpoint after the damage: ${String(error)}`
+        if (isNeeded) {
+          const message = `the journal cannot be written again, and ${refusal}; make room, or use another disk`
+          throw new AgentError('STORAGE_IO', message, { retriable: true, cause: error })
+        }
+        logger.warn(refusal)
         return false
       }
     }

@@ -67,9 +67,9 @@ export interface Recovered {
   frames: number
   /**
    * A checkpoint is wanted before anything else; so many copies, and the frames behind it must have
-   * higher numbers than this.
+   * higher numbers than this. `isNeeded`: what was read may not be on the disk, nothing is built on it.
    */
-  repair: { copies: number; lastSequence: number } | undefined
+  repair: { copies: number; lastSequence: number; isNeeded: boolean } | undefined
 }
 
 export async function recover(target: RecoveryTarget): Promise<Recovered> {
@@ -101,7 +101,8 @@ export async function recover(target: RecoveryTarget): Promise<Recovered> {
     survey.badCheckpoints.length === 0 &&
     !survey.journals.some(isDamaged)
   const copies = read === undefined ? 2 : 1
-  const repair = isSound ? undefined : { copies, lastSequence: survey.lastSequence }
+  const isNeeded = replay.unwritable.length > 0
+  const repair = isSound ? undefined : { copies, lastSequence: survey.lastSequence, isNeeded }
   return { ...position(survey, replay, lost !== undefined), frames: replay.frames, repair }
 }
 
