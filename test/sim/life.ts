@@ -8,17 +8,20 @@ import { Logger, Metrics } from '../../agent/base/telemetry.ts'
 import { Log } from '../../agent/log/log.ts'
 import { verifyStore } from '../../agent/log/verify.ts'
 import { Kernel } from '../../wasm/kernel.ts'
+import { BrokenPromise } from '../support/broken-promise.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { SimFileSystem } from '../support/sim-file-system.ts'
+import { CrashPlan } from './crash-plan.ts'
 import { damage } from './damage.ts'
-import { checkCursor, checkEnds, checkLosses, checkRange, collectLosses } from './log-checks.ts'
+import { checkCursor, checkEnds, checkLosses, collectLosses } from './log-checks.ts'
 import { LogModel, type ModelPartition, type Target } from './log-model.ts'
+import { isFailure, isOfDisk } from './refusals.ts'
 import { SimClock } from './sim-clock.ts'
 
 export const STORE = 'store'
 /** What verification notes of a store of which nothing that can be had is missing. */
 const LEFT =
-  /^(belongs to|a write that|leader epoch|header does not hold; nothing|a partition that the state|checkpoint does not hold; the other|torn: |does not hold; the state has it all|not 0, |journal: frames )/
+  /^(belongs to|a write that|leader epoch|header does not hold; nothing|a partition that the state|checkpoint does not hold; the other|torn: |does not hold; the state has it all|not 0, |journal: frames )|; below the log start$/
 const DAMAGED_EVERY = 4
 const STORY_LINES_MAX = 100
 const START = Date.UTC(2026, 0, 1)
@@ -27,20 +30,22 @@ const kernel = new Kernel()
 const checkingKernel = new Kernel()
 
 export interface LifeOptions {
-  /** Bytes rot and files get lost while it is stopped; by default in every fourth life. */
+  /** Bytes rot and files get lost; by default in every fourth life. */
   isDamaged?: boolean | undefined
-  /** Every journal generation gets the same salt. */
-  hasSameSalts?: boolean | undefined
 }
 
 export class Life {
   readonly random: SeededRandom
+  /** For what only lives without damage have: it changes no others. */
+  readonly extra: SeededRandom
+  /** In the beginning nothing but appends, so that names are durable by what they should be alone. */
+  readonly #quietSteps: number
+  readonly #commitIntervalMs: number
   readonly clock = new SimClock(START)
   readonly model: LogModel
   readonly counts: Record<string, number> = { steps: 0, crashes: 0, restarts: 0, records: 0 }
   fs: SimFileSystem
   readonly isDamaged: boolean
-  readonly #options: LifeOptions
   readonly #sizes: {
     journalBytes: number
     batchBytes: number
@@ -61,27 +66,27 @@ export class Life {
   #boots = 0
   #values = 0
   #faults = 0
-  #crashIn = Number.POSITIVE_INFINITY
+  readonly #plan = new CrashPlan()
   #crashed: SimFileSystem | undefined
-  /** The next crash ends the process only, not the power. */
-  #isKill = false
   #wasKill = false
 
   constructor(seed: number, options: LifeOptions = {}) {
-    this.#options = options
     this.isDamaged = options.isDamaged ?? seed % DAMAGED_EVERY === 0
     this.model = new LogModel(this.isDamaged)
     this.random = new SeededRandom(seed)
+    this.extra = new SeededRandom(seed ^ 0xf0f0)
+    this.#commitIntervalMs = !this.isDamaged && this.extra.chance(0.25) ? 20 : 0
+    this.#quietSteps = !this.isDamaged && this.extra.chance(0.2) ? 160 : 0
     const pageBytes = this.random.chance(0.5) ? 512 : 4096
     this.fs = new SimFileSystem(seed ^ 0x5eed, {
       pageBytes,
-      onStep: () => {
-        if (--this.#crashIn > 0) return
-        this.#crashIn = Number.POSITIVE_INFINITY
-        this.#crashed = this.#isKill ? this.fs.kill() : this.fs.crash()
-        this.#wasKill = this.#isKill
-        this.count(this.#isKill ? 'kills' : 'powerCuts')
-        this.tell(this.#isKill ? 'killed' : 'power cut')
+      onStep: ({ operation, path }) => {
+        if (!this.#plan.isNow(operation, path)) return
+        const { isKill } = this.#plan
+        this.#crashed = isKill ? this.fs.kill() : this.fs.crash()
+        this.#wasKill = isKill
+        this.count(isKill ? 'kills' : 'powerCuts')
+        this.tell(`${isKill ? 'killed' : 'power cut'} at ${operation} ${path}`)
       },
       onFault: (code, operation, path) => {
         this.#faults++
@@ -95,7 +100,7 @@ export class Life {
       segmentBytes: 2048 << this.random.below(3),
       frameBytesMax: this.random.chance(0.5) ? 700 << this.random.below(3) : 1_000_000,
     }
-    if (this.random.chance(0.7)) return
+    if (this.random.chance(this.isDamaged ? 0.7 : 0.4)) return
     // Two journal files, then room for a few segments.
     this.#budgetBytes = 2 * this.#sizes.journalBytes + 20_000 + this.random.below(60_000)
   }
@@ -111,6 +116,10 @@ export class Life {
   tell(line: string): void {
     this.story.push(`${this.counts.steps} ${line}`)
     if (this.story.length > STORY_LINES_MAX) this.story.shift()
+  }
+
+  get quietStepsLeft(): number {
+    return this.#quietSteps - (this.counts.steps ?? 0)
   }
 
   count(name: string, by = 1): void {
@@ -144,7 +153,9 @@ export class Life {
       const { name, logStartOffset, topic, replicatedOffset } = partition
       const mayGo = Math.max(model.start, replicatedOffset)
       if (topic.settings.replicated && logStartOffset > mayGo) {
-        throw new Error(`${name}: retention went to ${logStartOffset}, replicated is ${mayGo}`)
+        throw new BrokenPromise(
+          `${name}: retention went to ${logStartOffset}, replicated is ${mayGo}`,
+        )
       }
       model.start = Math.max(model.start, logStartOffset)
     }
@@ -167,8 +178,13 @@ export class Life {
 
   /** The power goes, or the process dies, within so many steps of the disk. */
   crashSoon(steps: number): void {
-    this.#crashIn = 1 + this.random.below(steps)
-    this.#isKill = this.random.chance(0.3)
+    const left = 1 + this.random.below(steps)
+    this.#plan.soon(left, this.random.chance(0.3))
+  }
+
+  /** So many steps behind the next operation that is `target`, at the most. */
+  crashBehind(target: string, steps: number, isKill: boolean): void {
+    this.#plan.behind(target, 1 + this.extra.below(steps), isKill)
   }
 
   /** Nothing fails any more, and there is room. */
@@ -186,7 +202,7 @@ export class Life {
       for (let i = 0; i < 50; i++) await undefined
       if (turns > 20) this.clock.advance(1001)
       if (turns > 200) delete this.fs.faults.capacityBytes
-      if (turns > 2000) throw new Error('the log does not get on')
+      if (turns > 2000) throw new BrokenPromise('the log does not get on')
     }
     if (this.#crashed !== undefined) throw new AgentError('CLOSED', 'the power was cut')
     return watched
@@ -261,7 +277,7 @@ export class Life {
   async end(): Promise<void> {
     this.repair()
     await this.act(() => this.restartCleanly())
-    this.#crashIn = Number.POSITIVE_INFINITY
+    this.#plan.never()
     await this.#readAll()
     await this.progress(this.log.close())
     await this.verify(this.fs.clone(1), true)
@@ -307,9 +323,11 @@ export class Life {
     // What a crash left lying about is in nobody's way, nor is an index that could not be written;
     // no CRC covers the leader epoch, and nobody needs it.
     const isLeft = ({ path, what }: { path: string; what: string }) =>
-      LEFT.test(what) || (path.endsWith('index') && (this.#faults > 0 || this.isDamaged))
+      LEFT.test(what) ||
+      (path.endsWith('index') && (this.#faults > 0 || this.counts.crashes !== 0 || this.isDamaged))
     const bad = findings.find((finding) => finding.fatal || (isClean && !isLeft(finding)))
-    if (bad !== undefined) throw new Error(`verify: ${bad.path} at ${bad.position}: ${bad.what}`)
+    if (bad !== undefined)
+      throw new BrokenPromise(`verify: ${bad.path} at ${bad.position}: ${bad.what}`)
   }
 
   /** The disk refused too often and the log stopped acking: the operator restarts the process. */
@@ -317,7 +335,7 @@ export class Life {
     this.count('failures')
     // A log may stop acking because of the disk, never because of itself.
     const bug = this.log.health().reasons.find((reason) => reason.includes('invariant'))
-    if (bug !== undefined) throw new Error(bug)
+    if (bug !== undefined) throw new BrokenPromise(bug)
     this.repair()
     await this.restartCleanly()
   }
@@ -336,6 +354,10 @@ export class Life {
       if (!this.isDamaged) await this.verify(this.fs.clone(this.random.below(2 ** 32)), false)
       else if (this.random.chance(0.3)) damage(this, this.#wasKill)
       if (this.random.chance(0.2)) this.crashSoon(60)
+      // What the dead process could not sync, only the power can show.
+      if (!this.isDamaged && this.#wasKill && this.extra.chance(0.5)) {
+        this.crashBehind(' ', 120, false)
+      }
       try {
         await this.start()
         return
@@ -354,9 +376,7 @@ export class Life {
       const key = model.keyOf(target.partition)
       const end = Number(log.state.get(key)?.toString() ?? '0')
       checkEnds(target, model.wasStateDoubtful ? undefined : end)
-      const { partition } = target
-      if (this.isDamaged) await this.#checkLosses(target)
-      else await checkRange(target, partition.logStartOffset, partition.logEndOffset, this.random)
+      await this.#checkLosses(target)
     }
     model.checkState(log)
   }
@@ -373,11 +393,11 @@ export class Life {
       gateway: 'sim',
       arenaBytes: 3 * 1024 * 1024,
       carryTailBytes: 700,
-      commitIntervalMs: 0,
+      commitIntervalMs: this.#commitIntervalMs,
       healWindowMs: 10_000,
       openFilesMax: 4,
       lock: { pid: 1, startOf: async () => String(this.#boots) },
-      randomSalt: () => (this.#options.hasSameSalts ? 1 : random.below(2 ** 32)),
+      randomSalt: () => random.below(2 ** 32),
       ...this.#sizes,
       disk: {
         budgetBytes: this.#budgetBytes,
@@ -405,15 +425,4 @@ export class Life {
 
 async function idle(): Promise<void> {
   for (let turns = 0; turns < 500; turns++) await undefined
-}
-
-/** The log has failed for good and says so. */
-function isFailure(error: unknown): boolean {
-  if (!(error instanceof AgentError)) return false
-  return ['STORAGE_IO', 'CLOSED'].includes(error.code) || error.message.includes('acked until')
-}
-
-/** The disk refused. */
-function isOfDisk(error: unknown): boolean {
-  return ['EIO', 'ENOSPC', 'STORAGE_FULL'].includes(codeOf(error))
 }

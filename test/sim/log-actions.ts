@@ -2,6 +2,7 @@
 
 import { buildBatch } from '../../agent/record/record-batch.ts'
 import { codecs } from '../support/batches.ts'
+import { BrokenPromise } from '../support/broken-promise.ts'
 import type { Life } from './life.ts'
 import { checkBytes, checkRange, checkTime } from './log-checks.ts'
 import type { ModelRecord, Target } from './log-model.ts'
@@ -33,6 +34,8 @@ const ACTIONS: readonly (readonly [weight: number, action: Action])[] = [
   [3, ({ clock, random }) => clock.jump(random.below(2e9) - 1e9)],
   [9, ({ clock, random }) => clock.advance(random.below(5000))],
 ]
+/** What gives the store no new name. */
+const QUIET: readonly Action[] = [append, commit, waitABit, readSomewhere, seal, split, putMany]
 const WEIGHTS = ACTIONS.reduce((sum, [weight]) => sum + weight, 0)
 
 export async function step(life: Life): Promise<void> {
@@ -41,6 +44,7 @@ export async function step(life: Life): Promise<void> {
   for (const [weight, action] of ACTIONS) {
     roll -= weight
     if (roll >= 0) continue
+    if (life.quietStepsLeft > 0 && !QUIET.includes(action)) return
     if (action !== append && action !== waitABit) life.tell(action.name)
     await action(life)
     return
@@ -63,11 +67,25 @@ function appendTo(life: Life, { partition, model }: Target): void {
     const key = record.key === null ? null : value.subarray(0, 4)
     const offset = partition.appendRecord({ timestamp: record.timestamp, key, value, headers })
     if (offset < 0) break
-    if (offset !== model.records.length) throw new Error(`${partition.name}: offset ${offset}`)
+    if (offset !== model.records.length)
+      throw new BrokenPromise(`${partition.name}: offset ${offset}`)
     model.records.push(record)
     life.count('records')
   }
   markEnd(life, { partition, model })
+}
+
+/** A record that takes much of a frame, and does not get smaller. */
+export function appendLong(life: Life): void {
+  const target = life.pick()
+  if (target === undefined) return
+  const { partition, model } = target
+  const record = newRecord(life, 0)
+  record.value += life.extra.bytes(600 + life.extra.below(1500)).toString('latin1')
+  const value = Buffer.from(record.value, 'latin1')
+  if (partition.appendRecord({ timestamp: record.timestamp, key: null, value }) < 0) return
+  model.records.push(record)
+  markEnd(life, target)
 }
 
 function appendBatch(life: Life): void {
@@ -125,13 +143,13 @@ function markEnd(life: Life, { partition, model }: Target): void {
   if (life.random.chance(0.3)) life.log.state.put('ride/x', end, { ride: true })
 }
 
-async function commit(life: Life): Promise<void> {
+export async function commit(life: Life): Promise<void> {
   const { log } = life
   const number = log.openCommit
   const { ack } = life.model.beginCommit()
   log.requestCommit()
-  await life.progress(log.durable(number))
-  ack()
+  // In the moment in which the log says so, and not a turn later.
+  await life.progress(log.durable(number).then(ack))
 }
 
 async function waitABit(life: Life): Promise<void> {
@@ -171,6 +189,8 @@ async function split(life: Life): Promise<void> {
   const { partition } = target
   const span = partition.logEndOffset - partition.sealedOffset
   if (span < 2) return
+  if (!life.isDamaged) await sealMeanwhile(life, target)
+  if (partition.logEndOffset - partition.sealedOffset < span) return
   const at = partition.sealedOffset + 1 + random.below(span - 1)
   const tail = partition.tails.find(({ endOffset }) => endOffset > at)
   const mustSplit = tail?.kind === 'records' && !tail.sealing
@@ -182,7 +202,14 @@ async function split(life: Life): Promise<void> {
   if (read.kind !== 'batches') return
   checkBytes(target, read.bytes, false)
   if (read.baseOffset === at) return
-  throw new Error(`${partition.name}: no batch begins at ${at}, where it was split`)
+  throw new BrokenPromise(`${partition.name}: no batch begins at ${at}, where it was split`)
+}
+
+/** Until some turns later a tail may be on its way to a segment. */
+async function sealMeanwhile({ extra }: Life, { partition }: Target): Promise<void> {
+  if (extra.chance(0.5)) return
+  partition.seal().catch(() => {})
+  for (let turns = extra.below(20); turns > 0; turns--) await undefined
 }
 
 function grow(life: Life): void {
@@ -238,7 +265,8 @@ async function replicate(life: Life): Promise<void> {
   const span = partition.highWatermark - partition.replicatedOffset
   if (span <= 0 || partition.isDeleted) return
   life.observe()
-  const sent = partition.replicatedOffset + 1 + random.below(span)
+  const any = partition.replicatedOffset + 1 + random.below(span)
+  const sent = life.isDamaged ? any : nearBatch(life, target, any)
   if (sent > partition.pinnedOffset) {
     partition.pinnedOffset = sent
     log.state.put(`repl/sent/${partition.logId}`, Buffer.from(String(sent)))
@@ -251,6 +279,16 @@ async function replicate(life: Life): Promise<void> {
   const ride = random.chance(0.8)
   if (!ride) model.cursor = sent
   log.state.put(`repl/${partition.logId}`, cursor, { ride })
+}
+
+/** What is sent ends often inside of a sealed batch, or at its border: hollowing may begin there. */
+function nearBatch({ extra }: Life, { partition }: Target, offset: number): number {
+  const sealed = partition.sealedOffset - partition.replicatedOffset
+  if (sealed > 1 && extra.chance(0.5)) return partition.replicatedOffset + 1 + extra.below(sealed)
+  if (extra.chance(0.5)) return offset
+  const batch = partition.tails.find(({ endOffset }) => endOffset >= offset)
+  const next = (batch?.baseOffset ?? offset) + extra.below(2)
+  return next > partition.replicatedOffset && next <= partition.highWatermark ? next : offset
 }
 
 async function retain(life: Life): Promise<void> {

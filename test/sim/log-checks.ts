@@ -3,6 +3,7 @@
 
 import { type DecodedRecord, decodeRecords } from '../../agent/record/record-batch.ts'
 import { codecs } from '../support/batches.ts'
+import { BrokenPromise } from '../support/broken-promise.ts'
 import type { SeededRandom } from '../support/seeded-random.ts'
 import type { Target } from './log-model.ts'
 import { OffsetSet } from './offset-set.ts'
@@ -12,13 +13,14 @@ export function checkEnds({ partition, model }: Target, end: number | undefined)
   const { name, logEndOffset } = partition
   const acked = Math.min(model.durable, model.mayEnd)
   if (logEndOffset < acked) {
-    throw new Error(`${name}: acked to ${acked}, recovered to ${logEndOffset}`)
+    throw new BrokenPromise(`${name}: acked to ${acked}, recovered to ${logEndOffset}`)
   }
   model.mayEnd = Number.POSITIVE_INFINITY
-  if (logEndOffset > model.records.length) throw new Error(`${name}: invented records`)
-  if (partition.highWatermark !== logEndOffset) throw new Error(`${name}: not all is visible`)
+  if (logEndOffset > model.records.length) throw new BrokenPromise(`${name}: invented records`)
+  if (partition.highWatermark !== logEndOffset)
+    throw new BrokenPromise(`${name}: not all is visible`)
   if (end !== undefined && end !== logEndOffset) {
-    throw new Error(`${name}: state ${end}, log ${logEndOffset}`)
+    throw new BrokenPromise(`${name}: state ${end}, log ${logEndOffset}`)
   }
   model.records.length = logEndOffset
   model.mayBeLost.cut(logEndOffset)
@@ -32,7 +34,7 @@ export function checkEnds({ partition, model }: Target, end: number | undefined)
 export function checkCursor({ partition, model }: Target, isDoubtful: boolean): void {
   const { name, replicatedOffset } = partition
   if (!isDoubtful && replicatedOffset < model.durableCursor) {
-    throw new Error(`${name}: cursor ${replicatedOffset}, acked ${model.durableCursor}`)
+    throw new BrokenPromise(`${name}: cursor ${replicatedOffset}, acked ${model.durableCursor}`)
   }
   model.cursor = model.durableCursor = replicatedOffset
 }
@@ -51,10 +53,13 @@ export async function checkRange(
       offset = partition.logStartOffset
       continue
     }
-    if (read.kind !== 'batches') throw new Error(`${partition.name}@${offset}: ${read.kind}`)
-    if (read.nextOffset <= offset) throw new Error(`${partition.name}@${offset} does not go on`)
+    if (read.kind !== 'batches')
+      throw new BrokenPromise(`${partition.name}@${offset}: ${read.kind}`)
+    if (read.nextOffset <= offset)
+      throw new BrokenPromise(`${partition.name}@${offset} does not go on`)
     const last = checkBytes({ partition, model }, read.bytes, false)
-    if (last + 1 !== read.nextOffset) throw new Error(`${partition.name}: next ${read.nextOffset}`)
+    if (last + 1 !== read.nextOffset)
+      throw new BrokenPromise(`${partition.name}: next ${read.nextOffset}`)
     offset = read.nextOffset
   }
 }
@@ -65,10 +70,10 @@ export async function checkTime({ partition, model }: Target, time: number): Pro
   const first = model.records.findIndex(({ timestamp }, at) => at >= from && timestamp >= time)
   const found = await partition.offsetForTime(time)
   // An empty record has the time of its loss.
-  if (model.lost.size > 0) return
+  if (model.lost.size > 0 || partition.losses.total > 0) return
   if (partition.logStartOffset !== from || first < 0 || first >= to) return
   if (found?.offset !== first) {
-    throw new Error(`${partition.name}: time ${time} at ${found?.offset}, not ${first}`)
+    throw new BrokenPromise(`${partition.name}: time ${time} at ${found?.offset}, not ${first}`)
   }
 }
 
@@ -79,7 +84,7 @@ export function checkBytes(target: Target, bytes: Buffer, isSealed: boolean): nu
   for (let at = 0; at < bytes.length; ) {
     const batch = bytes.subarray(at, at + bytes.readInt32BE(at + 8) + 12)
     if (codecs.crc32c(batch.subarray(21)) !== batch.readUInt32BE(17)) {
-      throw new Error(`${name}: a batch with a wrong CRC was served`)
+      throw new BrokenPromise(`${name}: a batch with a wrong CRC was served`)
     }
     let newest = -1
     const records = [...decodeRecords(batch, codecs)]
@@ -87,12 +92,12 @@ export function checkBytes(target: Target, bytes: Buffer, isSealed: boolean): nu
     for (const record of records) {
       if (record.value === null) checkHollow(target, record.offset)
       else checkRecord(target, record.offset, { ...record, value: record.value })
-      if (last >= 0 && record.offset !== last + 1) throw new Error(`${name}: a gap`)
+      if (last >= 0 && record.offset !== last + 1) throw new BrokenPromise(`${name}: a gap`)
       last = record.offset
       newest = Math.max(newest, record.timestamp)
     }
     if (isSealed && newest !== Number(batch.readBigInt64BE(35))) {
-      throw new Error(`${name}@${last}: a batch with a wrong greatest timestamp`)
+      throw new BrokenPromise(`${name}@${last}: a batch with a wrong greatest timestamp`)
     }
     at += batch.length
   }
@@ -108,14 +113,15 @@ function checkRecord(
   const isValue = expected?.value === value.toString('latin1')
   const isKey = expected?.key === (key === null ? null : key.toString('latin1'))
   if (isValue && isKey && expected.timestamp === timestamp) return
-  throw new Error(`${partition.name}@${offset}: ${value} instead of ${expected?.value}`)
+  throw new BrokenPromise(`${partition.name}@${offset}: ${value} instead of ${expected?.value}`)
 }
 
 /** No record of a simulation is empty: this one stands for one that is lost, which was said before. */
 function checkHollow(target: Target, offset: number): void {
   const { partition, model } = target
   if (!model.lost.has(offset)) collectLosses(target)
-  if (!model.lost.has(offset)) throw new Error(`${partition.name}@${offset} is hollow, not lost`)
+  if (!model.lost.has(offset))
+    throw new BrokenPromise(`${partition.name}@${offset} is hollow, not lost`)
 }
 
 /** Takes in what the log says is lost, and whether it could be. */
@@ -125,7 +131,7 @@ export function collectLosses({ partition, model }: Target): void {
       if (model.lost.has(offset)) continue
       const isDropped = reason === 'dropped' && partition.topic.settings.whenFull === 'dropOldest'
       if (isDropped ? offset < model.pinned : !model.mayBeLost.has(offset)) {
-        throw new Error(`${partition.name}@${offset} is lost (${reason}) for nothing`)
+        throw new BrokenPromise(`${partition.name}@${offset} is lost (${reason}) for nothing`)
       }
     }
     model.lost.add(from, to)
@@ -139,7 +145,9 @@ function checkGap(name: string, records: readonly DecodedRecord[]): void {
   const said = header?.toString().split(',').slice(0, 2).join(',')
   const hasValue = records.some(({ value }) => value !== null)
   if (!hasValue && said === `${first.offset},${last.offset}`) return
-  throw new Error(`${name}: ${first.offset},${last.offset} is hollow, the header says ${said}`)
+  throw new BrokenPromise(
+    `${name}: ${first.offset},${last.offset} is hollow, the header says ${said}`,
+  )
 }
 
 /**
@@ -160,7 +168,8 @@ export async function checkLosses(
   for (let offset = start; offset < end; ) {
     const read = await partition.read(offset, 65_536)
     if (read.kind === 'outOfRange' && offset < partition.logStartOffset) break
-    if (read.kind !== 'batches') throw new Error(`${partition.name}@${offset}: ${read.kind}`)
+    if (read.kind !== 'batches')
+      throw new BrokenPromise(`${partition.name}@${offset}: ${read.kind}`)
     for (const record of recordsOf(read.bytes)) {
       if (record.value === null) hollow.add(record.offset, record.offset + 1)
     }
@@ -169,15 +178,16 @@ export async function checkLosses(
   // Something was given up meanwhile: the next time will do.
   const isGivingUp = partition.dropping !== undefined || partition.losses.total !== said
   if (partition.logStartOffset !== start || isGivingUp) return
-  for (const { from, to } of partition.losses.ranges) {
+  for (const { from, to } of isCounted ? partition.losses.ranges : []) {
     for (let offset = Math.max(from, start); offset < Math.min(to, end); offset++) {
-      if (!hollow.has(offset)) throw new Error(`${partition.name}@${offset}: lost, and there`)
+      if (!hollow.has(offset))
+        throw new BrokenPromise(`${partition.name}@${offset}: lost, and there`)
     }
   }
   const { total } = partition.losses
   if (start === 0 && isCounted && total !== hollow.size) {
     const ranges = JSON.stringify(partition.losses.ranges)
-    throw new Error(
+    throw new BrokenPromise(
       `${partition.name}: ${total} are said to be lost, ${hollow.size} are: ${ranges}`,
     )
   }

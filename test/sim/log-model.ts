@@ -2,6 +2,7 @@
 
 import type { Log } from '../../agent/log/log.ts'
 import type { PartitionLog } from '../../agent/log/partition-log.ts'
+import { BrokenPromise } from '../support/broken-promise.ts'
 import { OffsetSet } from './offset-set.ts'
 
 export interface ModelRecord {
@@ -98,7 +99,7 @@ export class LogModel {
       for (const partition of topic.partitions) {
         const key = this.keyOf(partition)
         const model = this.partitions.get(key) ?? this.#returned(key)
-        if (model === undefined) throw new Error(`${partition.name} was never created`)
+        if (model === undefined) throw new BrokenPromise(`${partition.name} was never created`)
         found.push({ partition, model })
       }
     }
@@ -173,7 +174,7 @@ export class LogModel {
     for (const [name, model] of this.partitions) {
       if (found.has(name)) continue
       if (Math.min(model.durable, model.mayEnd) > 0 && !model.mayBeGone) {
-        throw new Error(`${name} is gone`)
+        throw new BrokenPromise(`${name} is gone`)
       }
       this.bury(name)
     }
@@ -191,31 +192,36 @@ export class LogModel {
     for (const [key, held] of this.#held) {
       const model = this.partitions.get(held.end)
       const isThere = stored.delete(key)
-      if (!isThere && held.isAcked && !held.mayBeGone) throw new Error(`${key} is gone`)
+      if (!isThere && held.isAcked && !held.mayBeGone) throw new BrokenPromise(`${key} is gone`)
       if (model === undefined) continue
       const hasRecord = model.records.length > held.offset
-      if (isThere && !hasRecord) throw new Error(`${key} is held, its record is gone`)
-      if (!isThere && hasRecord && !held.mayBeGone) throw new Error(`${key} was not held`)
+      if (isThere && !hasRecord) throw new BrokenPromise(`${key} is held, its record is gone`)
+      if (!isThere && hasRecord && !held.mayBeGone) throw new BrokenPromise(`${key} was not held`)
     }
-    for (const key of stored.keys()) throw new Error(`${key} came back`)
+    for (const key of stored.keys()) throw new BrokenPromise(`${key} came back`)
   }
 
   #learnHeld(log: Log): void {
     this.#held.clear()
     for (const [key, value] of log.state.entries('held/')) {
       const [end = '', offset] = value.toString().split(' ')
-      this.#held.set(key, { end, offset: Number(offset), isAcked: true, mayBeGone: false })
+      const isThere = (this.partitions.get(end)?.records.length ?? 0) > Number(offset)
+      // A journal that was damaged may have had its record only.
+      const known = isThere ? Number(offset) : -1
+      this.#held.set(key, { end, offset: known, isAcked: true, mayBeGone: false })
     }
   }
 
   #checkPuts(log: Log): void {
     if (Number(log.state.get('closing')?.toString() ?? 0) < this.putDurable) {
-      throw new Error(`acked state ${this.putDurable} is gone`)
+      throw new BrokenPromise(`acked state ${this.putDurable} is gone`)
     }
+    // What a damaged journal had of one put is gone, until the next.
+    if (this.wasStateDoubtful) return
     const many = [...log.state.entries('many/')].map(([, value]) => value.toString())
     if (new Set(many).size > 1 || ![0, 60].includes(many.length)) {
       const values = new Set(many).size
-      throw new Error(`half a commit came back: ${many.length} entries, ${values} values`)
+      throw new BrokenPromise(`half a commit came back: ${many.length} entries, ${values} values`)
     }
   }
 }

@@ -9,6 +9,7 @@
 //   - what segments, tails and indexes answer is the same thing
 // Limits are shrunk so that rolls, checkpoints, seals and splits happen every few steps.
 
+import { extraStep } from './extra-actions.ts'
 import { Life, type LifeOptions } from './life.ts'
 import { step } from './log-actions.ts'
 
@@ -34,9 +35,14 @@ export class LogSimulation {
     await life.start()
     for (let done = 1; done <= steps; done++) {
       life.count('steps')
-      await life.act(() => step(life))
+      await life.act(() => this.#step())
       if (done % VERIFY_EVERY === 0) await life.verifyAsIfCrashed()
     }
     await life.end()
+  }
+
+  async #step(): Promise<void> {
+    if (!this.#life.isDamaged) await extraStep(this.#life)
+    await step(this.#life)
   }
 }

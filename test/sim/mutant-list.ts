@@ -1,92 +1,174 @@
-// The log with one thing broken on purpose, in as many ways as it keeps promises.
+// The log with one thing broken on purpose, in as many ways as it keeps promises; names are
+// `class: what is broken`. Here are the seven classes without which nothing else holds, and the controls.
+//
+// Where two guards stand at one door, breaking one of them breaks no promise: such a pair is broken
+// together, and a control shows that the guard that is left is enough.
 
-import type { Change } from './compiled-copy.ts'
-import type { SeedPlan } from './seed-run.ts'
+import { damageMutants } from './damage-mutants.ts'
+import { logMutants } from './log-mutants.ts'
+import {
+  CHECKPOINT,
+  CHECKPOINTER,
+  control,
+  type Edit,
+  JOURNAL,
+  MADE_BATCH,
+  MENDING,
+  type Mutant,
+  mutant,
+  PARTITION,
+  READER,
+  RECOVERY,
+  REPLAY,
+  RETAINER,
+  REWRITE,
+  SEGMENT,
+  SEGMENT_FILE,
+  SEGMENT_RECOVERY,
+  SEGMENTS,
+  TAILS,
+} from './mutant.ts'
 
-export interface Mutant {
-  name: string
-  changes: readonly Change[]
-  plan?: Partial<SeedPlan>
-  /** Must live. */
-  isControl?: boolean
-}
+/** Breaking any of them is seen: each has a mutant that is killed. */
+export const REQUIRED = [
+  'fsync',
+  'salt',
+  'chain',
+  'directory fsync',
+  'checkpoint order',
+  'split at L',
+  'hollow boundary',
+] as const
 
-const JOURNAL = 'agent/log/journal.ts'
-const READER = 'agent/log/journal-reader.ts'
-const CHECKPOINT = 'agent/log/checkpoint.ts'
-const CHECKPOINTER = 'agent/log/checkpointer.ts'
-const RECOVERY = 'agent/log/recovery.ts'
-const REPLAY = 'agent/log/replay.ts'
-const MENDING = 'agent/log/mending.ts'
-const RETAINER = 'agent/log/retainer.ts'
-const COMMITTER = 'agent/log/committer.ts'
-const _SEGMENT = 'agent/log/segment.ts'
-const SEGMENTS = 'agent/log/segment-list.ts'
-const PARTITION = 'agent/log/partition-log.ts'
-const TAILS = 'agent/log/tail-list.ts'
+const NO_CHAIN: Edit = [
+  READER,
+  'frame !== undefined && frame.previousCrc === previousCrc',
+  'frame !== undefined',
+]
+/** No salt that a forger guesses: stale frames come alive with it, and nothing else does. */
+const SAME_SALTS: Edit = [
+  JOURNAL,
+  'const salt = this.#options.randomSalt() >>> 0',
+  'const salt = this.#options.randomSalt() > 0 ? 7 : 7',
+]
+const NO_SALT_CHECK: Edit = [READER, 'bytes.readUInt32BE(position + 12) !== salt', 'false']
+const ROUNDED_DOWN: Edit = [
+  RETAINER,
+  'return read.baseOffset >= offset ? read.baseOffset : read.nextOffset',
+  'return read.baseOffset',
+]
 
-const NO_CHAIN: Change = {
-  file: READER,
-  find: 'frame !== undefined && frame.previousCrc === previousCrc',
-  replace: 'frame !== undefined',
-}
-const NO_SALT: Change = {
-  file: READER,
-  find: 'bytes.readUInt32BE(position + 12) !== salt',
-  replace: 'false',
-}
-
-type Edit = readonly [file: string, find: string, replace: string]
-
-function mutant(name: string, ...edits: readonly Edit[]): Mutant {
-  return { name, changes: edits.map(([file, find, replace]) => ({ file, find, replace })) }
-}
-
-/** `label: what is gone`. */
-export const MUTANTS: readonly Mutant[] = [
-  // ---- Salt and chain guard the same door: each is proved with the other one gone.
-  {
-    name: 'control: the salt, chain left',
-    changes: [],
-    plan: { hasSameSalts: true },
-    isControl: true,
-  },
-  { name: 'chain: no check, salts the same', changes: [NO_CHAIN], plan: { hasSameSalts: true } },
-  { name: 'control: the chain, salt left', changes: [NO_CHAIN], isControl: true },
-  { name: 'salt: no check, no chain', changes: [NO_CHAIN, NO_SALT] },
-
+const REQUIRED_MUTANTS: readonly Mutant[] = [
   // ---- fsync
   mutant('fsync: of a journal write', [
     JOURNAL,
     'const FRAMES = { durable: true, direct: true } as const',
     'const FRAMES = { durable: false, direct: true } as const',
   ]),
+  mutant('fsync: of a journal write to a file that was there', [
+    JOURNAL,
+    "await options.fs.open(path, 'write', FRAMES)",
+    "await options.fs.open(path, 'write')",
+  ]),
+  mutant('fsync: of a journal write to a new file', [
+    JOURNAL,
+    "await fs.open(path, 'write', FRAMES)",
+    "await fs.open(path, 'write')",
+  ]),
   mutant('fsync: of segments before a checkpoint', [
     SEGMENTS,
     'if (segment.isUnsynced) await segment.sync()',
     'void segment',
   ]),
-  mutant('fsync: of a checkpoint', [CHECKPOINT, 'await file.sync()', '']),
+  mutant('fsync: of a checkpoint', [
+    CHECKPOINT,
+    'await file.truncate(bytes.length)\n    await file.sync()',
+    'await file.truncate(bytes.length)',
+  ]),
+  mutant('fsync: of a segment that takes the place of another', [
+    REWRITE,
+    '    await target.sync()\n    return position',
+    '    return position',
+  ]),
   mutant('fsync: believed after one has failed', [
-    'agent/log/segment-file.ts',
+    SEGMENT_FILE,
     '    } catch {\n      this.#syncFailed = true\n    }',
     '    } catch {}',
+  ]),
+  mutant('fsync: nothing is written anew after one has failed', [
+    SEGMENT,
+    'if (!(await this.#file.sync())) await this.#serially(() => this.#rewriteUnsynced())',
+    'await this.#file.sync()',
   ]),
   mutant('fsync: a journal write that failed, again in place', [
     JOURNAL,
     'if (!(await this.roll(this.oldestNeeded, true))) {',
     'if (this.oldestNeeded < 0) {',
   ]),
+  mutant('fsync: segments are not written again by a start', [
+    SEGMENT_RECOVERY,
+    'await copyRange(file, file, from.position, size)',
+    '',
+  ]),
+  mutant('fsync: the journal is not written again by a start', [
+    REPLAY,
+    'if (!(await writeAgain(fs, path, bytes, ranges))) this.unwritable.push(path)',
+    '',
+  ]),
+  mutant('fsync: the checkpoint is not written again by a start', [
+    RECOVERY,
+    '(await writeAgain(fs, read.path, read.bytes, [[0, read.bytes.length]]))',
+    'true',
+  ]),
+
+  // ---- salt: a payload that looks like a frame, with a salt that was guessed
+  mutant('salt: one that can be guessed', [
+    JOURNAL,
+    'const salt = this.#options.randomSalt() >>> 0',
+    'const salt = this.#options.randomSalt() > 0 ? 1 : 1',
+  ]),
+  mutant('salt: not checked', NO_SALT_CHECK),
+  mutant('salt: not checked, nor the chain', NO_SALT_CHECK, NO_CHAIN),
+
+  // ---- chain: frames of an earlier use of the file, which the salt keeps out as well
+  mutant('chain: not checked, salts the same', NO_CHAIN, SAME_SALTS),
+  mutant(
+    'chain: the same for all frames, salts the same',
+    [JOURNAL, 'view.setUint32(at + 8, this.#previousCrc)', 'view.setUint32(at + 8, 5)'],
+    [
+      READER,
+      'frame !== undefined && frame.previousCrc === previousCrc',
+      'frame !== undefined && (frame.previousCrc === 5 || previousCrc < 0)',
+    ],
+    SAME_SALTS,
+  ),
+  mutant('chain: not written', [
+    JOURNAL,
+    'view.setUint32(at + 8, this.#previousCrc)',
+    'view.setUint32(at + 8, 0)',
+  ]),
+  mutant('chain: every frame follows the header', [
+    JOURNAL,
+    '    this.#previousCrc = crc\n    this.#sequence++',
+    '    this.#sequence++',
+  ]),
+  mutant('chain: a start follows the header', [
+    REPLAY,
+    'this.resume = { ...at, position, previousCrc: frame.crc }',
+    'this.resume = { ...at, position, previousCrc: header.crc }',
+  ]),
+  control('control: salts the same, chain left', {}, SAME_SALTS),
+  control('control: chain not checked, salt left', {}, NO_CHAIN),
 
   // ---- directory fsync
   mutant('directory fsync: of a new segment', [
     SEGMENTS,
-    '      await this.#context.fs.syncDirectory(this.#directory)\n      await',
-    '      await',
+    '      await this.#context.fs.syncDirectory(this.#directory)\n      if',
+    '      if',
   ]),
   mutant('directory fsync: of a new partition', [
     SEGMENTS,
-    'await this.#context.fs.syncDirectory(parentOf(this.#directory))',
+    'if (this.#isDirectoryNew) await this.#context.fs.syncDirectory(parentOf(this.#directory))',
     '',
   ]),
   mutant('directory fsync: of a new journal file', [
@@ -94,17 +176,47 @@ export const MUTANTS: readonly Mutant[] = [
     'await fs.syncDirectory(directory)',
     '',
   ]),
+  mutant('directory fsync: of a journal file that a process left', [
+    JOURNAL,
+    'await options.fs.syncDirectory(options.directory)',
+    '',
+  ]),
+  mutant('directory fsync: of a new checkpoint', [
+    CHECKPOINT,
+    'await fs.syncDirectory(directory)',
+    '',
+  ]),
+  mutant('directory fsync: of a segment that takes the place of another', [
+    SEGMENT_FILE,
+    'await fs.syncDirectory(this.#directory)',
+    '',
+  ]),
 
   // ---- checkpoint order
-  mutant('checkpoint order: journal reused before it', [
+  mutant('checkpoint order: beside the syncs of segments', [
+    SEGMENTS,
+    'if (segment.isUnsynced) await segment.sync()',
+    'if (segment.isUnsynced) void segment.sync().catch(() => {})',
+  ]),
+  mutant('checkpoint order: before the syncs of their names', [
+    SEGMENTS,
+    'if (this.#hasNewNames) await this.syncNames()',
+    'const late = async () => {\n for (let turns = 0; turns < 200; turns++) await undefined\n await this.syncNames()\n }\n if (this.#hasNewNames) void late().catch(() => {})',
+  ]),
+  mutant('checkpoint order: journal reused before segments are synced', [
     CHECKPOINTER,
     'const marks: PartitionMark[] = []',
-    'this.#oldestNeeded = generation\nconst marks: PartitionMark[] = []',
+    'this.#oldestNeeded = next.generation\nconst marks: PartitionMark[] = []',
+  ]),
+  mutant('checkpoint order: journal reused before it is written', [
+    CHECKPOINTER,
+    'const { generation, sequence, isClean, state } = next',
+    'const { generation, sequence, isClean, state } = next\nthis.#oldestNeeded = generation',
   ]),
   mutant('checkpoint order: state younger than its journal', [
     CHECKPOINTER,
-    'await this.#write(() => ({ ...release, isClean: false }), true)',
-    'await this.#write(() => ({ ...release, isClean: false, state: [...this.#options.state.entries()] }), true)',
+    'const content = { generation, sequence, isClean, time, state, partitions: marks }',
+    'const younger = [...this.#options.state.entries()]\nconst content = { generation, sequence, isClean, time, state: younger, partitions: marks }\nvoid state',
   ]),
   mutant('checkpoint order: before its first commit', [
     CHECKPOINTER,
@@ -116,182 +228,138 @@ export const MUTANTS: readonly Mutant[] = [
     [CHECKPOINTER, 'await partition.sealed(offset).catch(() => {})', ''],
     [CHECKPOINTER, 'if (!partition.isDiscarded && partition.sealedOffset < offset) return', ''],
   ),
+  mutant('checkpoint order: state changes behind the last one', [
+    CHECKPOINTER,
+    "committer.close(new AgentError('CLOSED', 'the log is closed'))",
+    '',
+  ]),
   mutant('checkpoint order: always the same copy', [
     CHECKPOINT,
-    'checkpoint.number % 2',
-    '0 * checkpoint.number',
+    'CHECKPOINT_FILES[number % 2]',
+    'CHECKPOINT_FILES[0 * number]',
   ]),
-  mutant('checkpoint: its CRC is not checked', [
-    CHECKPOINT,
-    'codecs.crc32c(body) !== bytes.readUInt32BE(body.length)',
-    'false',
-  ]),
-  mutant('carry: small tails stay in the old generation', [
-    CHECKPOINTER,
-    'committer.carry(partition)',
-    '',
-  ]),
-  mutant(
-    'carry: only what is new of a tail',
-    [CHECKPOINTER, 'tail.journaledLength = 0', ''],
-    [CHECKPOINTER, 'tail.journaledCount = 0', ''],
-  ),
-
-  // ---- commits
-  mutant('commit: acked before it is written', [
-    COMMITTER,
-    'const frames = this.#encode(state, partitions)',
-    'this.#settle(number)\nconst frames = this.#encode(state, partitions)',
-  ]),
-  mutant('commit: visible before it is written', [
-    COMMITTER,
-    'partition.committingOffset = partition.logEndOffset',
-    'partition.committingOffset = partition.highWatermark = partition.logEndOffset',
-  ]),
-  mutant('commit: half of one counts', [REPLAY, 'if (frame.more) continue', '']),
-  mutant('commit: goes on in no other file', [
-    REPLAY,
-    'this.resume = { ...at, position: SECTOR_BYTES, previousCrc: header.crc }',
-    'this.resume = { ...at, position: SECTOR_BYTES, previousCrc: header.crc }\nthis.#commit.drop()',
-  ]),
-  mutant('commit: riding state overtakes a put', [COMMITTER, 'this.#riding.delete(key)', '']),
-
-  // ---- recovery
-  mutant('recovery: journal frames without their CRC', [
-    READER,
-    'kernel.crc32c(SCRATCH, end - position - 8) !== crc',
-    'false',
-  ]),
-  mutant('recovery: segments without their CRCs', [
-    'agent/log/segment-recovery.ts',
-    'const range = { from: position, to: size, offset: nextOffset, codecs }',
-    'const range = { from: position, to: size, offset: nextOffset }\nvoid codecs',
-  ]),
-  mutant('recovery: what is cut stays in the file', [
-    'agent/log/segment-recovery.ts',
-    '  if (size === fileBytes) return\n  await file.truncate(size)',
-    '  if (size === fileBytes) return',
-  ]),
-  mutant('recovery: segments behind a cut stay', [
+  mutant('checkpoint order: its marks are of what came while it synced', [
     SEGMENTS,
-    'await this.#removeFiles(bases.slice(index))',
-    '',
-  ]),
-  mutant('recovery: segments are not written again', [
-    'agent/log/segment-recovery.ts',
-    'await copyRange(file, file, from.position, size)',
-    '',
-  ]),
-  mutant('recovery: the journal is not written again', [
-    REPLAY,
-    'if (!(await writeAgain(fs, path, bytes, ranges))) this.unwritable.push(path)',
-    '',
-  ]),
-  mutant('recovery: the checkpoint is not written again', [
-    RECOVERY,
-    '(await writeAgain(fs, read.path, read.bytes, [[0, read.bytes.length]]))',
-    'true',
-  ]),
-  mutant('recovery: goes on behind half a commit', [
-    REPLAY,
-    'if (isDamaged || this.#commit.isOpen) this.resume',
-    'if (isDamaged) this.resume',
-  ]),
-  mutant('recovery: journals in no order', [
-    'agent/log/store-survey.ts',
-    'known.sort((a, b) => a.header.generation - b.header.generation)',
-    '',
-  ]),
-  mutant('recovery: records are replayed twice', [
-    REPLAY,
-    'if (first + entry.count <= partition.logEndOffset) return',
-    'if (first + entry.count < partition.logEndOffset) return',
+    '    return marks\n  }\n',
+    '    return marks && this.#marks()\n  }\n',
   ]),
 
-  // ---- segments and tails
-  mutant('split: not at the offset', [
+  // ---- split at L
+  mutant('split at L: not at the offset', [
     PARTITION,
     'if (now !== undefined && !this.#tails.split(now, offset)) {',
     'if (now === tail && offset < 0) {',
   ]),
-  mutant('split: one record later', [
+  mutant('split at L: one record later', [
+    PARTITION,
+    '!this.#tails.split(now, offset)',
+    '!this.#tails.split(now, Math.min(offset + 1, now.endOffset - 1))',
+  ]),
+  mutant('split at L: one record earlier', [
+    PARTITION,
+    '!this.#tails.split(now, offset)',
+    '!this.#tails.split(now, Math.max(offset - 1, now.baseOffset + 1))',
+  ]),
+  mutant('split at L: the second half begins one offset later', [
     TAILS,
     'const rest = this.#copy(tail, at, { slot, slotBytes, offset })',
     'const rest = this.#copy(tail, at, { slot, slotBytes, offset: offset + 1 })',
   ]),
-  mutant('split: greatest timestamp of both halves', [
+  mutant('split at L: the first half keeps a record too many', [
+    TAILS,
+    'tail.count = offset - tail.baseOffset',
+    'tail.count = offset - tail.baseOffset + 1',
+  ]),
+  mutant('split at L: greatest timestamp of both halves', [
     TAILS,
     'tail.maxTimestamp = this.#maxTimestamp(tail)',
     '',
   ]),
-  mutant('split: a tail that is not durable', [
+  mutant('split at L: a tail that is not durable', [
     PARTITION,
     'while (!tail.isDurable) await committer.durable(committer.durableCommit + 1)',
     'void committer',
   ]),
-  mutant('seal: a tail that is not durable', [
+  mutant('split at L: a tail that is being sealed', [
     TAILS,
-    'oldest?.frozen === true && oldest.holders === 0 && oldest.isDurable',
-    'oldest?.frozen === true && oldest.holders === 0',
-  ]),
-  mutant('segment: an index entry is believed', [
-    'agent/log/index-pair.ts',
-    'batch?.nextOffset === this.#baseOffset + relativeOffset + 1 ? batch : undefined',
-    'relativeOffset >= 0 ? batch : undefined',
+    "tail?.kind === 'records' && !tail.sealing ? tail",
+    "tail?.kind === 'records' ? tail",
   ]),
 
-  // ---- retention and deletion
-  mutant('retention: past what is replicated', [
-    'agent/log/retention.ts',
-    'return offset <= replicatedOffset && now',
-    'return offset >= 0 && now',
-  ]),
-  mutant('retention: files go before the start is durable', [
-    'agent/log/retainer.ts',
-    'await committer.durable(committer.openCommit)',
-    '',
-  ]),
-  mutant('deletion: files go before it is durable', [
-    'agent/log/topic-set.ts',
-    'await this.#committer.durable(this.#committer.openCommit)',
-    '',
-  ]),
-
-  // ---- loss
-  mutant('reclaim: what is not replicated', [
-    RETAINER,
-    '({ nextOffset }) => nextOffset <= replicatedOffset',
-    '({ nextOffset }) => nextOffset > 0 || replicatedOffset > 0',
-  ]),
+  // ---- hollow boundary
   mutant('hollow boundary: below the pin', [
     RETAINER,
     'return Math.max(pinnedOffset, replicatedOffset)',
     'return Math.max(pinnedOffset - 1, 0 * replicatedOffset)',
   ]),
-  mutant('hollow boundary: one offset further', [
-    MENDING,
-    'changes.push({ segment, plan: await segment.plan([wanted]) })',
-    'changes.push({ segment, plan: await segment.plan([{ ...wanted, from: wanted.from + 1 }]) })',
+  mutant('hollow boundary: down to the batch before', ROUNDED_DOWN, [
+    RETAINER,
+    ' || from < floorOf(partition)) return',
+    ') return',
   ]),
-  mutant('hollow boundary: one offset short in the header', [
-    'agent/log/made-batch.ts',
+  control('control: hollow down to the batch before, the look at the pin left', {}, ROUNDED_DOWN),
+  mutant('hollow boundary: one offset more', [
+    REWRITE,
+    'hollowBatch({ ...range, from }, range.timestamp, codecs)',
+    'hollowBatch({ ...range, from, to: range.to + 1 }, range.timestamp, codecs)',
+  ]),
+  mutant('hollow boundary: one offset further', [
+    REWRITE,
+    'hollowBatch({ ...range, from }, range.timestamp, codecs)',
+    'hollowBatch({ ...range, from: Math.min(from + 1, range.to - 1) }, range.timestamp, codecs)',
+  ]),
+  mutant('hollow boundary: one offset more in the header', [
+    MADE_BATCH,
     'from + count - 1},',
     'from + count},',
   ]),
-  mutant('loss: not counted', [
+  mutant('hollow boundary: one offset more is counted', [
+    MENDING,
+    'for (const range of added) this.#losses.add(range)',
+    'for (const range of added) this.#losses.add({ ...range, to: range.to + 1 })',
+  ]),
+  mutant('hollow boundary: one offset fewer is counted', [
+    MENDING,
+    'for (const range of added) this.#losses.add(range)',
+    'for (const range of added) this.#losses.add({ ...range, from: range.from + 1 })',
+  ]),
+  mutant('hollow boundary: not counted', [
     MENDING,
     'for (const range of added) this.#losses.add(range)',
     'void added',
   ]),
-  mutant('loss: changed before it is durable', [
+  mutant('hollow boundary: no intent in the journal', [
+    MENDING,
+    'state.put(this.#intentKey, Buffer.from(stored))',
+    'void stored',
+  ]),
+  mutant('hollow boundary: the count is not with the intent', [
+    MENDING,
+    'state.put(this.#lostKey, this.#losses.toBytes())\n    await committer.durable(committer.openCommit)',
+    'await committer.durable(committer.openCommit)\n    state.put(this.#lostKey, this.#losses.toBytes())',
+  ]),
+  mutant('hollow boundary: changed before it is durable', [
     MENDING,
     'await committer.durable(committer.openCommit)',
     'void committer',
   ]),
-  mutant('loss: an intent is not settled', [MENDING, 'this.#intent.length > 0 ||', '']),
-  mutant('loss: CRCs are not looked at on reading', [
-    'agent/log/segment-scan.ts',
-    'if (!crcs.holds(length, size)) {',
-    'if (!crcs.holds(length, size) && size < 0) {',
+  mutant('hollow boundary: what is there after all stays counted', [
+    MENDING,
+    'this.#takeBack(intact)',
+    'void intact',
   ]),
+  mutant('hollow boundary: an intent is not settled', [MENDING, 'this.#intent.length > 0 ||', '']),
+  mutant('hollow boundary: the journal has it again', [
+    MENDING,
+    'await this.#context.secure(this.#partition, end)',
+    'void end',
+  ]),
+]
+
+export const MUTANTS: readonly Mutant[] = [
+  control('control: nothing, no damage'),
+  control('control: nothing, damage', { isDamaged: true }),
+  ...REQUIRED_MUTANTS,
+  ...logMutants,
+  ...damageMutants,
 ]

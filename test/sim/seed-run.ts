@@ -13,6 +13,8 @@ export interface SeedOutcome {
   counts: Record<string, number>
   /** What it found; undefined when every promise was kept. */
   found?: string
+  /** What it found is a promise of the log that was broken, and no fault of whatever ran. */
+  isPromise?: boolean
 }
 
 export interface SeedPlan {
@@ -23,8 +25,8 @@ export interface SeedPlan {
   steps: number
   /** Stops when all seeds together have made so many. */
   totalSteps?: number
-  /** Every journal generation gets the same salt. */
-  hasSameSalts?: boolean
+  /** Bytes rot and files get lost while it is stopped; by default in every fourth life. */
+  isDamaged?: boolean
 }
 
 export interface WorkerOptions {

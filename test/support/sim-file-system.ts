@@ -11,6 +11,7 @@
 // random few later, and look at the buffers of a write only at the end.
 
 import type { FileSystem, OpenFile, OpenMode, OpenOptions } from '../../agent/log/file-system.ts'
+import { BrokenPromise } from './broken-promise.ts'
 import { SeededRandom } from './seeded-random.ts'
 import {
   applyChange,
@@ -22,6 +23,8 @@ import {
   usedBytes,
 } from './sim-directory.ts'
 import { SimFile } from './sim-file.ts'
+
+const DIRECT_BYTES = 512
 
 export type SimOperation =
   | 'open'
@@ -207,7 +210,7 @@ export class SimFileSystem implements FileSystem {
     if (file.kind === 'directory') throw systemError('EISDIR', 'open', path)
     this.counts.opens++
     this.counts.openFiles++
-    return this.#handle(file, path, mode, options.durable === true)
+    return this.#handle(file, path, mode, options)
   }
 
   async list(path: string): Promise<string[]> {
@@ -278,7 +281,8 @@ export class SimFileSystem implements FileSystem {
     return { free: Math.max(0, total - usedBytes(this.#root)), total }
   }
 
-  #handle(file: SimFile, path: string, mode: OpenMode, durable: boolean): OpenFile {
+  #handle(file: SimFile, path: string, mode: OpenMode, options: OpenOptions): OpenFile {
+    const { durable = false, direct = false } = options
     let isOpen = true
     const step = async (operation: SimOperation, failHalfWay?: () => void) => {
       await this.#step(operation, path, failHalfWay)
@@ -296,6 +300,7 @@ export class SimFileSystem implements FileSystem {
         return file.read(target, position)
       },
       write: async (buffers, position) => {
+        if (direct) checkDirect(buffers, position, path)
         await step('write', () => {
           const bytes = Buffer.concat(buffers)
           file.write(bytes.subarray(0, this.#random.below(bytes.length + 1)), position)
@@ -418,6 +423,16 @@ export class SimFileSystem implements FileSystem {
 
 function partsOf(path: string): string[] {
   return path.split('/').filter((part) => part !== '' && part !== '.')
+}
+
+/** What O_DIRECT asks for. A disk would fall back to slow writes, and nobody would see. */
+function checkDirect(buffers: readonly Uint8Array[], position: number, path: string): void {
+  const [buffer, ...more] = buffers
+  const isAligned = [buffer?.byteOffset, buffer?.length, position].every(
+    (number) => number !== undefined && number % DIRECT_BYTES === 0,
+  )
+  if (isAligned && more.length === 0) return
+  throw new BrokenPromise(`a direct write of ${path} at ${position} is not of whole sectors`)
 }
 
 function systemError(code: string, operation: string, path: string): Error {

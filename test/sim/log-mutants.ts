@@ -1,0 +1,135 @@
+// What else the log promises where nothing rots: commits, tails, recovery, retention and deletion.
+
+import {
+  CHECKPOINTER,
+  COMMITTER,
+  JOURNAL,
+  type Mutant,
+  mutant,
+  READER,
+  REPLAY,
+  RETAINER,
+  SEGMENT_RECOVERY,
+  SEGMENTS,
+  SURVEY,
+  TAILS,
+} from './mutant.ts'
+
+export const logMutants: readonly Mutant[] = [
+  // ---- commits
+  mutant('commit: acked before it is written', [
+    COMMITTER,
+    'const frames = this.#encode(state, partitions)',
+    'this.#settle(number)\nconst frames = this.#encode(state, partitions)',
+  ]),
+  mutant('commit: visible before it is written', [
+    COMMITTER,
+    'partition.committingOffset = partition.logEndOffset',
+    'partition.committingOffset = partition.highWatermark = partition.logEndOffset',
+  ]),
+  mutant('commit: half of one counts', [REPLAY, 'if (frame.more) continue', '']),
+  mutant('commit: goes on in no other file', [
+    REPLAY,
+    'this.resume = { ...at, position: SECTOR_BYTES, previousCrc: header.crc }',
+    'this.resume = { ...at, position: SECTOR_BYTES, previousCrc: header.crc }\nthis.#commit.drop()',
+  ]),
+  mutant('commit: riding state overtakes a put', [COMMITTER, 'this.#riding.delete(key)', '']),
+  mutant('commit: held ids are in the one behind their records', [
+    COMMITTER,
+    'const state = this.#state\n    const partitions = this.#dirty\n    this.#state = []',
+    'const state = this.#state.filter(([key]) => !key.startsWith("held/"))\n    const partitions = this.#dirty\n    this.#state = this.#state.filter(([key]) => key.startsWith("held/"))',
+  ]),
+  mutant('journal: frames share a sector', [
+    JOURNAL,
+    'const size = sectors(FRAME_HEADER_BYTES + stored)',
+    'const size = FRAME_HEADER_BYTES + stored + 0 * sectors(stored)',
+  ]),
+
+  // ---- a new generation
+  mutant('carry: small tails stay in the old generation', [
+    CHECKPOINTER,
+    'committer.carry(partition)',
+    '',
+  ]),
+  mutant(
+    'carry: only what is new of a tail',
+    [CHECKPOINTER, 'tail.journaledLength = 0', ''],
+    [CHECKPOINTER, 'tail.journaledCount = 0', ''],
+  ),
+
+  // ---- recovery
+  mutant('recovery: journal frames without their CRC', [
+    READER,
+    'kernel.crc32c(SCRATCH, end - position - 8) !== crc',
+    'false',
+  ]),
+  mutant('recovery: segments without their CRCs', [
+    SEGMENT_RECOVERY,
+    'const range = { from: position, to: size, offset: nextOffset, codecs }',
+    'const range = { from: position, to: size, offset: nextOffset }\nvoid codecs',
+  ]),
+  mutant('recovery: what is cut stays in the file', [
+    SEGMENT_RECOVERY,
+    '  if (size === fileBytes) return\n  await file.truncate(size)',
+    '  if (size === fileBytes) return',
+  ]),
+  mutant('recovery: segments behind a cut stay', [
+    SEGMENTS,
+    'await this.#removeFiles(bases.slice(index))',
+    '',
+  ]),
+  mutant('recovery: goes on behind half a commit', [
+    REPLAY,
+    'if (isDamaged || this.#commit.isOpen) this.resume',
+    'if (isDamaged) this.resume',
+  ]),
+  mutant('recovery: journals in no order', [
+    SURVEY,
+    'known.sort((a, b) => a.header.generation - b.header.generation)',
+    '',
+  ]),
+  mutant('recovery: the recovery offset is one too high', [
+    SEGMENTS,
+    'return { recoveryOffset: this.end, segments }',
+    'return { recoveryOffset: this.end + 1, segments }',
+  ]),
+  mutant('recovery: a topic made anew is taken for one whose files are lost', [
+    'agent/log/topic-set.ts',
+    'this.#purged.has(name) ? 0 : (mark?.recoveryOffset ?? 0)',
+    'this.#purged.has(name) ? (mark?.recoveryOffset ?? 0) : (mark?.recoveryOffset ?? 0)',
+  ]),
+
+  // ---- segments
+  mutant('seal: a tail that is not durable', [
+    TAILS,
+    'oldest?.frozen === true && oldest.holders === 0 && oldest.isDurable',
+    'oldest?.frozen === true && oldest.holders === 0',
+  ]),
+  mutant('segment: an index entry is believed', [
+    'agent/log/index-pair.ts',
+    'batch?.nextOffset === this.#baseOffset + relativeOffset + 1 ? batch : undefined',
+    'relativeOffset >= 0 ? batch : undefined',
+  ]),
+
+  // ---- retention and deletion
+  mutant('retention: past what is replicated', [
+    'agent/log/retention.ts',
+    'return offset <= replicatedOffset && now',
+    'return offset >= 0 && now',
+  ]),
+  mutant('retention: files go before the start is durable', [
+    RETAINER,
+    'await committer.durable(committer.openCommit)',
+    '',
+  ]),
+  mutant('retention: room is made of what is not replicated', [
+    RETAINER,
+    '({ nextOffset }) => nextOffset <= replicatedOffset',
+    '({ nextOffset }) => nextOffset > 0 || replicatedOffset > 0',
+  ]),
+  mutant('deletion: files go before it is durable', [
+    'agent/log/topic-set.ts',
+    'await this.#committer.durable(this.#committer.openCommit)',
+    '',
+  ]),
+]

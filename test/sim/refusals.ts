@@ -1,0 +1,14 @@
+// What an error says of the one who refused: the disk, or a log that has given up.
+
+import { AgentError, codeOf } from '../../agent/base/errors.ts'
+
+/** The log has failed for good and says so. */
+export function isFailure(error: unknown): boolean {
+  if (!(error instanceof AgentError)) return false
+  return ['STORAGE_IO', 'CLOSED'].includes(error.code) || error.message.includes('acked until')
+}
+
+/** The disk refused. */
+export function isOfDisk(error: unknown): boolean {
+  return ['EIO', 'ENOSPC', 'STORAGE_FULL'].includes(codeOf(error))
+}
