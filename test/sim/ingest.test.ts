@@ -89,6 +89,18 @@ class Device {
   }
 }
 
+/** A start waits for a disk that refuses, as one does whose power is gone. */
+async function progress<T>(work: Promise<T>, clock: SimClock): Promise<T> {
+  let isDone = false
+  const watched = work.finally(() => (isDone = true))
+  watched.catch(() => {})
+  for (let turns = 0; !isDone; turns++) {
+    await settle(30)
+    if (turns > 20) clock.advance(1001)
+  }
+  return watched
+}
+
 class Gateway {
   readonly log: Log
   readonly front: MqttFront
@@ -103,7 +115,7 @@ class Gateway {
   static async start(fs: SimFileSystem, boot: number): Promise<Gateway> {
     const clock = new SimClock(Date.UTC(2026, 0, 1))
     const common = { clock, logger: silentLogger, metrics: new Metrics() }
-    const log = await Log.open({
+    const opening = Log.open({
       ...common,
       directory: 'store',
       fs,
@@ -116,6 +128,7 @@ class Gateway {
       commitIntervalMs: 0,
       lock: { pid: 1, startOf: async () => String(boot) },
     })
+    const log = await progress(opening, clock)
     const front = await MqttFront.open({
       ...common,
       log,
