@@ -98,8 +98,8 @@ async function open(
     admin: admin.addresses[0],
     async close() {
       reporter.close()
-      await close()
-      await admin.close()
+      // What could not be written is told by whoever ends the process, with nothing left open.
+      await close().finally(() => admin.close())
     },
   }
 }

@@ -182,9 +182,8 @@ export class Segment {
 
   /** The last append was the last one: its indexes are whole and durable when it resolves. */
   finish(): Promise<void> {
-    return this.#serially(async () => {
-      if (!this.#isRemoved) await this.#indexes.finish(this.#nextOffset)
-    })
+    const finish = () => this.#indexes.finish(this.#nextOffset)
+    return this.#serially(async () => (this.#isRemoved ? undefined : finish()))
   }
 
   writeAgain(inPlace: boolean): Promise<void> {

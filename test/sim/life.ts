@@ -80,6 +80,7 @@ export class Life {
     const pageBytes = this.random.chance(0.5) ? 512 : 4096
     this.fs = new SimFileSystem(seed ^ 0x5eed, {
       pageBytes,
+      isStrict: true,
       onStep: ({ operation, path }) => {
         if (!this.#plan.isNow(operation, path)) return
         const { isKill } = this.#plan
