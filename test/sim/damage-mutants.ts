@@ -15,6 +15,11 @@ import {
 } from './mutant.ts'
 
 export const damageMutants: readonly Mutant[] = [
+  damagedMutant('damage: a gap at the end moves the recovery offset back', [
+    SEGMENTS,
+    'return { recoveryOffset: Math.max(this.end, this.#recoveryOffset), segments }',
+    'return { recoveryOffset: this.end, segments }',
+  ]),
   damagedMutant('damage: a checkpoint without its CRC', [
     CHECKPOINT,
     'codecs.crc32c(body) !== bytes.readUInt32BE(body.length)',

@@ -90,13 +90,18 @@ export const logMutants: readonly Mutant[] = [
   ]),
   mutant('recovery: the recovery offset is one too high', [
     SEGMENTS,
-    'return { recoveryOffset: this.end, segments }',
-    'return { recoveryOffset: this.end + 1, segments }',
+    'return { recoveryOffset: Math.max(this.end, this.#recoveryOffset), segments }',
+    'return { recoveryOffset: Math.max(this.end, this.#recoveryOffset) + 1, segments }',
   ]),
-  mutant('recovery: a topic made anew is taken for one whose files are lost', [
+  mutant('recovery: a topic that is long gone is taken for the one that is there', [
     'agent/log/topic-set.ts',
-    'this.#purged.has(name) ? 0 : (mark?.recoveryOffset ?? 0)',
-    'this.#purged.has(name) ? (mark?.recoveryOffset ?? 0) : (mark?.recoveryOffset ?? 0)',
+    'return !marks.has(first) && first < Math.max(...marks.keys(), 0)',
+    'return first < 0',
+  ]),
+  mutant('recovery: what the journal deletes and makes again loses its files', [
+    'agent/log/topic-set.ts',
+    'const topic = known?.id === record.id ? known : new Topic(name, record.id, record.settings)',
+    'if (known !== undefined) await this.#discard(known)\n    const topic = new Topic(name, record.id, record.settings)',
   ]),
 
   // ---- segments
