@@ -33,8 +33,8 @@ interface Holder {
 
 const LOCK_NAME = 'lock'
 const ATTEMPTS_MAX = 10
-/** Each level is a crash while removing the lock of a crash. */
-const DEPTH_MAX = 4
+/** Each level is a crash while removing the lock of a crash; what their names allow. */
+const DEPTH_MAX = 24
 const heldHere = new WeakMap<object, Set<string>>()
 
 /** Fault: STORE_IN_USE. */

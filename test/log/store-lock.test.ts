@@ -90,6 +90,15 @@ test('survives a crash while an old lock was being replaced', async () => {
   assert.equal(fs.paths(), ['/data/lock'])
 })
 
+test('survives a crash in each of twenty starts, one after the other', async () => {
+  const fs = await store()
+  await put(fs, '/data/lock', '1 a\n')
+  for (let crash = 1; crash <= 20; crash++)
+    await put(fs, `/data/lock${'.1'.repeat(crash)}`, '1 a\n')
+  await machine({ 1: 'b' })(fs, 1)
+  assert.equal(fs.paths(), ['/data/lock'])
+})
+
 test('is respected while another process is replacing it', async () => {
   const fs = await store()
   await put(fs, '/data/lock', '812 a\n')
