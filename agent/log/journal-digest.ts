@@ -61,6 +61,17 @@ export class JournalDigest {
     }
   }
 
+  /** Topics whose deletion is told by something else. */
+  forget(isGone: (record: TopicRecord) => boolean): void {
+    for (const [key, value] of this.state) {
+      if (!key.startsWith(TOPIC)) continue
+      const record = JSON.parse(value.toString()) as TopicRecord
+      if (!isGone(record)) continue
+      this.state.delete(key)
+      this.deleted.set(key.slice(TOPIC.length), record.logIds[0]!)
+    }
+  }
+
   /** What is missing may have made a topic again. */
   #hole(): void {
     for (const [topic, logId] of this.deleted) {

@@ -22,7 +22,7 @@ import { type PartitionMetadata, readMetadata } from './partition-metadata.ts'
 import { recoveryOffsetOf } from './recovery-offset.ts'
 import { baseOffsetOf } from './segment-file.ts'
 import type { Survey } from './store-survey.ts'
-import { isTopicName, newTopicId, PARTITIONS_MAX, type TopicRecord } from './topic.ts'
+import { isBygone, isTopicName, newTopicId, PARTITIONS_MAX, type TopicRecord } from './topic.ts'
 
 export interface RebuildParts {
   fs: FileSystem
@@ -72,12 +72,14 @@ export async function rebuild(parts: RebuildParts, survey: Survey): Promise<Chec
   const base = survey.checkpoint?.content
   const digest = new JournalDigest(parts, base?.state ?? [])
   for (const journal of survey.journals) await digest.read(journal)
+  const marks = new Map(base?.partitions.map((mark) => [mark.logId, mark]))
+  digest.forget((record) => isBygone(record, marks))
   const directories = await findPartitionDirectories(parts)
   const topics = new TopicRebuild(parts, digest, directories)
   topics.run()
   const partitions: PartitionMark[] = []
   for (const { logId, directory, isLimited } of topics.partitions()) {
-    const mark = base?.partitions.find((candidate) => candidate.logId === logId)
+    const mark = marks.get(logId)
     const runs = digest.runs(logId)
     const bases = directory?.bases ?? []
     const path = `${parts.directory}/${directory?.name}`

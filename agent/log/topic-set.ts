@@ -18,6 +18,7 @@ import type { StateStore } from './state-store.ts'
 import {
   checkPartitions,
   checkTopicName,
+  isBygone,
   newTopicId,
   Topic,
   type TopicRecord,
@@ -26,9 +27,6 @@ import {
 
 /** State of one log id, whoever it belongs to: it goes with its partition. */
 const PREFIXES_OF_A_LOG = ['start/', 'acked/', 'repl/', 'repl/sent/', 'hollow/', 'lost/'] as const
-
-/** By log id. */
-type Marks = ReadonlyMap<number, PartitionMark>
 
 export class TopicSet {
   readonly #context: PartitionContext
@@ -169,7 +167,7 @@ export class TopicSet {
   async #restore(
     name: string,
     record: TopicRecord | undefined,
-    marks: Marks,
+    marks: ReadonlyMap<number, PartitionMark>,
   ): Promise<PartitionLog[]> {
     const known = this.#topics.get(name) ?? this.#orphans.get(name)
     if (record === undefined) this.#orphan(name)
@@ -252,15 +250,6 @@ export class TopicSet {
     this.#byLogId.set(logId, partition)
     return partition
   }
-}
-
-/**
- * Gone before the checkpoint was written, which has a mark for every partition that was there: log ids
- * rise, and are never used twice. What has its name, and its directory, may be another topic.
- */
-function isBygone({ logIds }: TopicRecord, marks: Marks): boolean {
-  const [first = 0] = logIds
-  return !marks.has(first) && first < Math.max(...marks.keys(), 0)
 }
 
 function gone({ name }: PartitionLog): AgentError {

@@ -75,3 +75,12 @@ export function checkPartitions(name: string, count: number): void {
   if (Number.isInteger(count) && count >= 1 && count <= PARTITIONS_MAX) return
   throw new AgentError('INPUT_TOPIC', `${name}: ${count} partitions; use 1 to ${PARTITIONS_MAX}`)
 }
+
+/**
+ * Gone before the checkpoint was written, which has a mark for every partition that was there: log ids
+ * rise, and are never used twice. What has its name, and its directory, may be another topic.
+ */
+export function isBygone({ logIds }: TopicRecord, marks: ReadonlyMap<number, unknown>): boolean {
+  const [first = 0] = logIds
+  return !marks.has(first) && first < Math.max(...marks.keys(), 0)
+}

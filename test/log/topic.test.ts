@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import * as assert from 'uvu/assert'
-import { checkPartitions, checkTopicName, isTopicName } from '../../agent/log/topic.ts'
+import { checkPartitions, checkTopicName, isBygone, isTopicName } from '../../agent/log/topic.ts'
 import { suite } from '../support/suite.ts'
 
 const test = suite('topic names')
@@ -32,6 +32,21 @@ test('partitions are counted from 1 to 1,000', () => {
   for (const count of [0, -1, 1001, 1.5, Number.NaN]) {
     assert.throws(() => checkPartitions('t', count), /use 1 to 1000/)
   }
+})
+
+test('a topic without a mark is gone when a later one has one', () => {
+  const record = (...logIds: number[]) => ({
+    id: 'x',
+    settings: { partitions: 1, replicated: false },
+    logIds,
+  })
+  const marks = new Map([3, 4, 9].map((logId) => [logId, {}]))
+  assert.is(isBygone(record(2), marks), true)
+  assert.is(isBygone(record(8), marks), true)
+  // Partitions that were added since have no marks yet, nor have topics that are new.
+  assert.is(isBygone(record(3, 11), marks), false)
+  assert.is(isBygone(record(10), marks), false)
+  assert.is(isBygone(record(1), new Map()), false)
 })
 
 test.run()

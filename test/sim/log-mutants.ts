@@ -94,7 +94,7 @@ export const logMutants: readonly Mutant[] = [
     'return { recoveryOffset: Math.max(this.end, this.#recoveryOffset) + 1, segments }',
   ]),
   mutant('recovery: a topic that is long gone is taken for the one that is there', [
-    'agent/log/topic-set.ts',
+    'agent/log/topic.ts',
     'return !marks.has(first) && first < Math.max(...marks.keys(), 0)',
     'return first < 0',
   ]),
