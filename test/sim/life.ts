@@ -15,7 +15,7 @@ import { CrashPlan } from './crash-plan.ts'
 import { damage } from './damage.ts'
 import { checkCursor, checkEnds, checkLosses, collectLosses } from './log-checks.ts'
 import { LogModel, type ModelPartition, type Target } from './log-model.ts'
-import { isFailure, isOfDisk } from './refusals.ts'
+import { isFailure, isMendingLater, isOfDisk } from './refusals.ts'
 import { SimClock } from './sim-clock.ts'
 
 export const STORE = 'store'
@@ -168,7 +168,8 @@ export class Life {
     try {
       await action()
     } catch (error) {
-      const isMending = this.isDamaged && codeOf(error) === 'CORRUPT_STORE'
+      const isMending =
+        isMendingLater(error) || (this.isDamaged && codeOf(error) === 'CORRUPT_STORE')
       const isRefused = isMending || (this.#isBad(faults) && isOfDisk(error))
       if (this.#crashed === undefined && isFailure(error)) {
         await this.act(() => this.#restartAfterFailure())

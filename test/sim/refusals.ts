@@ -12,3 +12,8 @@ export function isFailure(error: unknown): boolean {
 export function isOfDisk(error: unknown): boolean {
   return ['EIO', 'ENOSPC', 'STORAGE_FULL'].includes(codeOf(error))
 }
+
+/** What was to become hollow cannot, because the disk refuses: it is tried again, after a while. */
+export function isMendingLater(error: unknown): boolean {
+  return codeOf(error) === 'CORRUPT_STORE' && isOfDisk((error as AgentError).cause)
+}
