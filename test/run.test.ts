@@ -30,6 +30,7 @@ const SAMPLES = {
     const test = suite('s'); test('a', () => Promise.reject()); test('b', () => {}); test.run()`,
   forgottenRun: `import { suite } from '${SUITE}'
     const test = suite('s'); test('a', () => {})`,
+  // The mark that hides the other tests is what this sample is for: the runner must refuse it.
   leftOverOnly: `import { suite } from '${UVU}'
     const it = suite('s'); it('a', () => {}); it.only('b', () => {}); it.run()`,
   hangingHandle: `import { suite } from '${SUITE}'

@@ -279,7 +279,7 @@ export class Log {
       quarantine: this.#context.quarantine,
       state: this.state,
       gateway,
-      topicRestored: (name, checkpoint) => this.#topics.restoreFrom(name, checkpoint),
+      topicRestored: (name, marks) => this.#topics.restoreFrom(name, marks),
       partition: (logId) => this.#topics.byLogId(logId),
       partitions: () => this.#topics.partitions(),
       timeSeen: (time) => this.time.restored(time),

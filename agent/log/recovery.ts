@@ -25,7 +25,7 @@ import type { Codecs } from '../../wasm/codecs.ts'
 import type { Kernel } from '../../wasm/kernel.ts'
 import { codeOf } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
-import { type Checkpoint, emptyCheckpoint } from './checkpoint.ts'
+import { type Checkpoint, emptyCheckpoint, type PartitionMark } from './checkpoint.ts'
 import type { FileSystem } from './file-system.ts'
 import type { JournalPosition } from './journal.ts'
 import { readJournalBytes } from './journal-reader.ts'
@@ -36,6 +36,9 @@ import { type LostHistory, tellDamage, tellHistory } from './recovery-report.ts'
 import { Replay, writeAgain } from './replay.ts'
 import type { StateStore } from './state-store.ts'
 import { type Survey, type SurveyedJournal, surveyStore } from './store-survey.ts'
+
+/** By log id: what the checkpoint knows of a partition. */
+type Marks = ReadonlyMap<number, PartitionMark>
 
 export interface RecoveryTarget {
   fs: FileSystem
@@ -48,7 +51,7 @@ export interface RecoveryTarget {
   /** What the gateway is called, when the store does not say. */
   gateway: string | undefined
   /** A `topic/` entry was restored or removed. */
-  topicRestored: (name: string, checkpoint: Checkpoint | undefined) => Promise<void>
+  topicRestored: (name: string, marks: Marks) => Promise<void>
   partition: (logId: number) => PartitionLog | undefined
   partitions: () => Iterable<PartitionLog>
   /** Something in the store is from that time. */
@@ -83,11 +86,12 @@ export async function recover(target: RecoveryTarget): Promise<Recovered> {
   const isAgain =
     read === undefined || (await writeAgain(fs, read.path, read.bytes, [[0, read.bytes.length]]))
   const checkpoint = lost === undefined ? read?.content : await rebuild(target, survey)
+  const marks: Marks = new Map(checkpoint?.partitions.map((mark) => [mark.logId, mark]))
   for (const [key, value] of checkpoint?.state ?? []) state.restore(key, value)
   for (const [key] of checkpoint?.state ?? []) {
-    if (key.startsWith('topic/')) await target.topicRestored(key.slice(6), checkpoint)
+    if (key.startsWith('topic/')) await target.topicRestored(key.slice(6), marks)
   }
-  const replay = await replayAll(target, survey, checkpoint, lost === undefined)
+  const replay = await replayAll(target, survey, marks, lost === undefined)
   if (lost !== undefined) tellHistory(logger, survey, lost, target.partitions())
   for (const { path } of survey.badCheckpoints) await forget(fs, path)
   for (const path of replay.unwritable) {
@@ -97,7 +101,7 @@ export async function recover(target: RecoveryTarget): Promise<Recovered> {
     lost === undefined &&
     isAgain &&
     replay.unwritable.length === 0 &&
-    !isAhead(target, checkpoint, replay) &&
+    !isAhead(target, marks, replay) &&
     survey.badCheckpoints.length === 0 &&
     !survey.journals.some(isDamaged)
   const copies = read === undefined ? 2 : 1
@@ -126,27 +130,22 @@ async function lostHistory(
 }
 
 /** A segment holds what the journal should and does not: it may not be on the disk. */
-function isAhead(
-  { partitions }: RecoveryTarget,
-  checkpoint: Checkpoint | undefined,
-  { ends }: Replay,
-): boolean {
-  const marks = new Map(checkpoint?.partitions.map((mark) => [mark.logId, mark.recoveryOffset]))
+function isAhead({ partitions }: RecoveryTarget, marks: Marks, { ends }: Replay): boolean {
   return [...partitions()].some(({ logId, segments }) => {
-    return segments.end > Math.max(marks.get(logId) ?? 0, ends.get(logId) ?? 0)
+    return segments.end > Math.max(marks.get(logId)?.recoveryOffset ?? 0, ends.get(logId) ?? 0)
   })
 }
 
 async function replayAll(
   target: RecoveryTarget,
   survey: Survey,
-  checkpoint: Checkpoint | undefined,
+  marks: Marks,
   isWhole: boolean,
 ): Promise<Replay> {
   const { state } = target
   const stateChanged = async (key: string, value: Buffer | undefined) => {
     state.restore(key, value)
-    if (key.startsWith('topic/')) await target.topicRestored(key.slice(6), checkpoint)
+    if (key.startsWith('topic/')) await target.topicRestored(key.slice(6), marks)
   }
   const sequence = Math.max(0, (survey.checkpoint?.content.sequence ?? 0) - 1)
   const replay = new Replay(

@@ -45,8 +45,6 @@ export class Replay {
   readonly gaps = new Set<number>()
   /** By log id: behind the last offset that the journal holds. */
   readonly ends = new Map<number, number>()
-  /** Log ids that no topic has: records of topics that were deleted, or are not known any more. */
-  readonly strangers = new Set<number>()
   /** Could not be written again in place: what was read of them may not be on the disk. */
   readonly unwritable: string[] = []
 
@@ -101,7 +99,6 @@ export class Replay {
         continue
       }
       const partition = this.#target.partition(entry.logId)
-      if (partition === undefined) this.strangers.add(entry.logId)
       if (partition === undefined || only?.has(entry.logId) === false) continue
       if (entry.kind === 'records') this.#records(partition, entry, time)
       else this.#batch(partition, entry, time)

@@ -9,7 +9,7 @@
 
 import { assert } from '../base/assert.ts'
 import { AgentError } from '../base/errors.ts'
-import type { Checkpoint, PartitionMark } from './checkpoint.ts'
+import type { PartitionMark } from './checkpoint.ts'
 import type { Committer } from './committer.ts'
 import { removeDirectory } from './partition-directory.ts'
 import { type PartitionContext, PartitionLog } from './partition-log.ts'
@@ -151,10 +151,9 @@ export class TopicSet {
    * behind the state in the checkpoint, and that behind the files: what it deletes and makes again is
    * still the same, what is older than a topic that is there was deleted long ago.
    */
-  async restoreFrom(name: string, checkpoint: Checkpoint | undefined): Promise<void> {
+  async restoreFrom(name: string, marks: ReadonlyMap<number, PartitionMark>): Promise<void> {
     const stored = this.#state.get(`topic/${name}`)
     const record = stored && (JSON.parse(stored.toString()) as TopicRecord)
-    const marks = new Map(checkpoint?.partitions.map((mark) => [mark.logId, mark]))
     for (const partition of await this.#restore(name, record, marks)) {
       const { recoveryOffset = 0, segments = [], syncedOffset } = marks.get(partition.logId) ?? {}
       const end = await partition.segments.open(recoveryOffset, segments, syncedOffset)

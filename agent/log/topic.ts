@@ -82,5 +82,5 @@ export function checkPartitions(name: string, count: number): void {
  */
 export function isBygone({ logIds }: TopicRecord, marks: ReadonlyMap<number, unknown>): boolean {
   const [first = 0] = logIds
-  return !marks.has(first) && first < Math.max(...marks.keys(), 0)
+  return !marks.has(first) && [...marks.keys()].some((logId) => logId > first)
 }

@@ -95,7 +95,7 @@ export const logMutants: readonly Mutant[] = [
   ]),
   mutant('recovery: a topic that is long gone is taken for the one that is there', [
     'agent/log/topic.ts',
-    'return !marks.has(first) && first < Math.max(...marks.keys(), 0)',
+    'return !marks.has(first) && [...marks.keys()].some((logId) => logId > first)',
     'return first < 0',
   ]),
   mutant('recovery: what the journal deletes and makes again loses its files', [
