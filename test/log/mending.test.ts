@@ -95,6 +95,20 @@ test('a bad sector below an index that is not finished holds up no checkpoint', 
   await again.log.close()
 })
 
+test('offsets of a last segment that is lost twice are never used again', async () => {
+  const { fs, original, bases } = await stoppedStore()
+  const last = segmentPath(bases.at(-1)!)
+  fs.lose(last)
+  const { log } = await opened(fs)
+  for (let turn = 0; turn < 2000; turn++) await undefined
+  await log.durable(log.openCommit - 1)
+  const killed = fs.kill()
+  killed.lose(last)
+  const { log: again, partition } = await opened(killed)
+  assert.is(partition.logEndOffset, original.length)
+  await again.close()
+})
+
 test('one refused read costs nothing', async () => {
   const { fs, original, bases } = await stoppedStore()
   const { partition } = await opened(fs)
