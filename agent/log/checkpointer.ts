@@ -49,6 +49,8 @@ export interface CheckpointerOptions {
 interface Release {
   generation: number
   sequence: number
+  /** Nothing of that generation is written yet. */
+  isClean: boolean
   commit: number
   state: [string, Buffer][]
   sealTargets: { partition: PartitionLog; offset: number }[]
@@ -113,15 +115,27 @@ export class Checkpointer {
 
   /** Releases the generations before the one that goes on, if there are any. */
   resume(): void {
-    const { journal, committer, partitions } = this.#options
+    const { journal, committer } = this.#options
     if (journal.generation <= this.#oldestNeeded) return
-    // Frames of this generation may need tails of older ones: those must go to segments.
-    this.#sealTargets = []
-    for (const partition of partitions()) {
-      partition.freeze()
-      this.#sealTargets.push({ partition, offset: partition.logEndOffset })
-    }
+    this.#freezeAll()
     committer.expectCarry()
+  }
+
+  /**
+   * The same for a start whose first commit may want a file that only a checkpoint frees: it waits in
+   * `roll`, and its state need not be waited for. All that was read is durable while nothing is appended.
+   */
+  releaseRead(): void {
+    const { journal, state } = this.#options
+    const next = journal.isBegun
+      ? { generation: journal.generation, sequence: journal.firstSequence, isClean: false }
+      : { generation: journal.generation + 1, sequence: journal.nextSequence, isClean: true }
+    if (next.generation <= this.#oldestNeeded) return
+    this.#freezeAll()
+    const sealTargets = this.#sealTargets
+    this.#sealTargets = []
+    this.#wanted = { ...next, commit: 0, state: [...state.entries()], sealTargets }
+    this.#running ??= this.#run()
   }
 
   /** The committer hands the first commit of a generation over: the state now is the snapshot. */
@@ -131,7 +145,7 @@ export class Checkpointer {
     this.#sealTargets = []
     const snapshot = [...state.entries()]
     const { generation, firstSequence: sequence } = journal
-    this.#wanted = { generation, sequence, commit, state: snapshot, sealTargets }
+    this.#wanted = { generation, sequence, isClean: false, commit, state: snapshot, sealTargets }
     this.#running ??= this.#run()
   }
 
@@ -213,6 +227,15 @@ export class Checkpointer {
     return this.#running ?? Promise.resolve()
   }
 
+  /** Frames that follow may need tails of generations that go: those must be in segments first. */
+  #freezeAll(): void {
+    this.#sealTargets = []
+    for (const partition of this.#options.partitions()) {
+      partition.freeze()
+      this.#sealTargets.push({ partition, offset: partition.logEndOffset })
+    }
+  }
+
   #carryOrFreeze(): void {
     const { partitions, committer, carry } = this.#options
     let total = 0
@@ -260,7 +283,7 @@ export class Checkpointer {
     }
     for (;;) {
       const isWritten = await this.#attempt('no checkpoint can be written', async () => {
-        await this.#write(() => ({ ...release, isClean: false }), true)
+        await this.#write(() => release, true)
         return true
       })
       if (isWritten === true || this.#isEnding) return

@@ -137,6 +137,16 @@ export class Journal {
     this.#current = undefined
   }
 
+  /** Whether it goes on in a file that has frames already. */
+  get isBegun(): boolean {
+    return this.#current !== undefined && this.#sequence > this.#firstSequence
+  }
+
+  /** Whether a `roll` needs neither a checkpoint nor one more file. */
+  get hasFreeFile(): boolean {
+    return this.#files.some(({ generation }) => generation < this.oldestNeeded)
+  }
+
   /** Bytes of all files, free ones included. */
   get diskBytes(): number {
     return this.#files.length * this.#options.fileBytes

@@ -202,4 +202,46 @@ for (const spare of [0, 1, 2]) {
   })
 }
 
+for (const isFull of [false, true]) {
+  const last = isFull ? 'the last one full' : 'the last one ending in half a commit'
+  test(`a store that has used up its journal files starts, ${last}`, async () => {
+    const fs = new SimFileSystem(7)
+    const clock = new SimClock(Date.UTC(2026, 0, 1))
+    const log = await openTight(fs, clock, { frameBytesMax: 2000 })
+    for (let count = 0; count < 2000; count++) {
+      fs.failNext('write', { code: 'EIO', path: 'checkpoint' })
+    }
+    let commits = 0
+    const commit = async (...keys: string[]) => {
+      for (const key of keys) log.state.put(key, random.bytes(1500))
+      log.state.put('commits', Buffer.from(String(commits + 1)))
+      const committed = driven(clock, log.durable(log.openCommit))
+      const isCommitted = await committed.then(
+        () => true,
+        () => false,
+      )
+      if (isCommitted) commits++
+      return isCommitted
+    }
+    // One that fails is kept for what it has, and no checkpoint releases it.
+    while (!fs.paths().includes(`${STORE}/journal-7`)) {
+      fs.failNext('write', { code: 'EIO', path: 'journal' })
+      assert.ok(await commit('key'))
+    }
+    if (isFull) while (await commit());
+    else {
+      fs.failNext('write', { code: 'EIO', path: 'journal', passes: 1 })
+      assert.not(await commit('key', 'other'))
+    }
+    const next = fs.kill()
+    next.failNoMore()
+    const again = await openTight(next, clock)
+    assert.is(again.state.get('commits')?.toString(), String(commits))
+    again.state.put('key', Buffer.from('value'))
+    await driven(clock, again.durable(again.openCommit))
+    assert.equal(again.health().reasons, [])
+    await driven(clock, again.close())
+  })
+}
+
 test.run()
