@@ -45,11 +45,21 @@ const NO_CHAIN: Edit = [
   'frame !== undefined && frame.previousCrc === previousCrc',
   'frame !== undefined',
 ]
-/** No salt that a forger guesses: stale frames come alive with it, and nothing else does. */
-const SAME_SALTS: Edit = [
-  JOURNAL,
-  'const salt = this.#options.randomSalt() >>> 0',
-  'const salt = this.#options.randomSalt() > 0 ? 7 : 7',
+/**
+ * No salt that a forger guesses: stale frames come alive with it, and nothing else does. They stand behind
+ * the end of what was written, where a frame that holds would be called proof of rot.
+ */
+const SAME_SALTS: readonly Edit[] = [
+  [
+    JOURNAL,
+    'const salt = this.#options.randomSalt() >>> 0',
+    'const salt = this.#options.randomSalt() > 0 ? 7 : 7',
+  ],
+  [
+    READER,
+    'if (frame !== undefined && frame.sequence > sequence) return frame',
+    'if (frame !== undefined && frame.sequence < 0 * sequence) return frame',
+  ],
 ]
 const NO_SALT_CHECK: Edit = [READER, 'bytes.readUInt32BE(position + 12) !== salt', 'false']
 const ROUNDED_DOWN: Edit = [
@@ -131,7 +141,7 @@ const REQUIRED_MUTANTS: readonly Mutant[] = [
   mutant('salt: not checked, nor the chain', NO_SALT_CHECK, NO_CHAIN),
 
   // ---- chain: frames of an earlier use of the file, which the salt keeps out as well
-  mutant('chain: not checked, salts the same', NO_CHAIN, SAME_SALTS),
+  mutant('chain: not checked, salts the same', NO_CHAIN, ...SAME_SALTS),
   mutant(
     'chain: the same for all frames, salts the same',
     [JOURNAL, 'view.setUint32(at + 8, this.#previousCrc)', 'view.setUint32(at + 8, 5)'],
@@ -140,7 +150,7 @@ const REQUIRED_MUTANTS: readonly Mutant[] = [
       'frame !== undefined && frame.previousCrc === previousCrc',
       'frame !== undefined && (frame.previousCrc === 5 || previousCrc < 0)',
     ],
-    SAME_SALTS,
+    ...SAME_SALTS,
   ),
   mutant('chain: not written', [
     JOURNAL,
@@ -157,7 +167,7 @@ const REQUIRED_MUTANTS: readonly Mutant[] = [
     'this.resume = { ...at, position, previousCrc: frame.crc }',
     'this.resume = { ...at, position, previousCrc: header.crc }',
   ]),
-  control('control: salts the same, chain left', {}, SAME_SALTS),
+  control('control: salts the same, chain left', {}, ...SAME_SALTS),
   control('control: chain not checked, salt left', {}, NO_CHAIN),
 
   // ---- directory fsync
