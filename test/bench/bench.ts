@@ -6,6 +6,7 @@
 //   npm run bench -- start            start-up, idle cost, memory
 //   npm run bench -- flash             device bytes per payload byte, beside SQLite
 //   npm run bench -- log               group commit, beside SQLite and Kafka
+//   npm run bench -- read             verify, fetch and a start, beside a plain read loop
 //   npm run bench -- loader           what the load generator itself can drive
 //
 //   --seconds N  of each case (default 5)   --rounds N  (default 3)   --servers a,b,c
@@ -18,6 +19,7 @@ import { benchDrain } from './drain-bench.ts'
 import { benchFlash } from './flash-bench.ts'
 import { benchGroupCommit } from './group-commit-bench.ts'
 import { benchIngest } from './ingest-bench.ts'
+import { benchRead } from './read-bench.ts'
 import type { ServerName } from './servers.ts'
 import { benchStart } from './start-bench.ts'
 
@@ -39,6 +41,7 @@ if (name === 'drain') missed = await benchDrain({ messages: Number(values.messag
 else if (name === 'start') missed = await benchStart({ seconds, rounds })
 else if (name === 'flash') missed = await benchFlash({ seconds, rounds })
 else if (name === 'log') missed = await benchGroupCommit({ seconds, rounds })
+else if (name === 'read') missed = await benchRead({ rounds, messages: Number(values.messages) })
 else if (name === 'loader') {
   await benchIngest({ seconds, rounds, servers: ['bare'], pattern: '' })
 } else {

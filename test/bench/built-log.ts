@@ -1,16 +1,22 @@
 // The built log in this process (what is shipped, without the loader that the benches run under), and
 // the records that they put into it.
 
+import type { FileSystem } from '../../agent/log/file-system.ts'
+
 const { Log } = await built<typeof import('../../agent/log/log.ts')>('log/log')
 const { systemClock } = await built<typeof import('../../agent/base/clock.ts')>('base/clock')
 const { Metrics, silentLogger } =
   await built<typeof import('../../agent/base/telemetry.ts')>('base/telemetry')
 
-type BuiltLog = Awaited<ReturnType<typeof openLog>>
+export const { verifyStore } = await built<typeof import('../../agent/log/verify.ts')>('log/verify')
+export const { nodeFileSystem } =
+  await built<typeof import('../../agent/log/file-system.ts')>('log/file-system')
 
-export function openLog(directory: string) {
+export type BuiltLog = Awaited<ReturnType<typeof openLog>>
+
+export function openLog(directory: string, fs: FileSystem = nodeFileSystem) {
   const parts = { clock: systemClock, logger: silentLogger, metrics: new Metrics() }
-  return Log.open({ directory, ...parts, commitIntervalMs: 0, retains: false })
+  return Log.open({ directory, fs, ...parts, commitIntervalMs: 0, retains: false })
 }
 
 /** JSON of 128 bytes. */
