@@ -30,7 +30,7 @@ export const FLAG_MORE = 2
 /** Up to this a payload is stored as it is: with its header it fills one sector in any case. */
 const COMPRESS_ABOVE_BYTES = SECTOR_BYTES - FRAME_HEADER_BYTES
 /** Two take turns; more only while one that failed to sync waits for the checkpoint to release it. */
-const FILES_IN_TURN = 2
+export const FILES_IN_TURN = 2
 const FILES_MAX = 8
 /** A frame is on the disk when its write returns, and costs no more than its own sectors. */
 const FRAMES = { durable: true, direct: true } as const

@@ -18,6 +18,7 @@ import type { Logger } from '../base/telemetry.ts'
 import type { Checkpoint, PartitionMark } from './checkpoint.ts'
 import type { FileSystem } from './file-system.ts'
 import { JournalDigest } from './journal-digest.ts'
+import { knownEndOf } from './known-end.ts'
 import { type PartitionMetadata, readMetadata } from './partition-metadata.ts'
 import { recoveryOffsetOf } from './recovery-offset.ts'
 import { baseOffsetOf } from './segment-file.ts'
@@ -84,7 +85,10 @@ export async function rebuild(parts: RebuildParts, survey: Survey): Promise<Chec
     const bases = directory?.bases ?? []
     const path = `${parts.directory}/${directory?.name}`
     const synced = mark?.recoveryOffset ?? 0
-    const recoveryOffset = Math.max(synced, await recoveryOffsetOf(parts, path, bases, runs))
+    const end = Math.max(synced, await recoveryOffsetOf(parts, path, bases, runs))
+    // What the journal has behind the segments is no loss.
+    const hasMore = runs.some(({ to }) => to > end)
+    const recoveryOffset = hasMore ? end : Math.max(end, knownEndOf(digest.state, logId))
     const segments = mark?.segments ?? []
     // Where retention has been may be told by nothing but the files that are left.
     const first = bases[0] ?? (synced > 0 ? 0 : (runs[0]?.from ?? 0))

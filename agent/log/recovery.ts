@@ -29,6 +29,7 @@ import { type Checkpoint, emptyCheckpoint, type PartitionMark } from './checkpoi
 import type { FileSystem } from './file-system.ts'
 import type { JournalPosition } from './journal.ts'
 import { readJournalBytes } from './journal-reader.ts'
+import { knownEndOf } from './known-end.ts'
 import type { PartitionLog } from './partition-log.ts'
 import type { Quarantine } from './quarantine.ts'
 import { findPartitionDirectories, rebuild } from './rebuild.ts'
@@ -92,6 +93,7 @@ export async function recover(target: RecoveryTarget): Promise<Recovered> {
     if (key.startsWith('topic/')) await target.topicRestored(key.slice(6), marks)
   }
   const replay = await replayAll(target, survey, marks, lost === undefined)
+  if (lost !== undefined) hollowKnownEnds(target)
   if (lost !== undefined) tellHistory(logger, survey, lost, target.partitions())
   for (const { path } of survey.badCheckpoints) await forget(fs, path)
   for (const path of replay.unwritable) {
@@ -134,6 +136,14 @@ function isAhead({ partitions }: RecoveryTarget, marks: Marks, { ends }: Replay)
   return [...partitions()].some(({ logId, segments }) => {
     return segments.end > Math.max(marks.get(logId)?.recoveryOffset ?? 0, ends.get(logId) ?? 0)
   })
+}
+
+/** Frames are gone, and perhaps segments too: the state may know of records that nothing else does. */
+function hollowKnownEnds({ state, partitions }: RecoveryTarget): void {
+  for (const partition of partitions()) {
+    const end = knownEndOf(state, partition.logId)
+    if (end > partition.logEndOffset) partition.restoreHollow(end, 0)
+  }
 }
 
 async function replayAll(
@@ -204,7 +214,7 @@ async function keepDamaged(
     await quarantine.keep(path.slice(path.lastIndexOf('/') + 1), bytes)
   }
   for (const journal of survey.journals.filter(isDamaged)) {
-    const bytes = await readJournalBytes(fs, journal.path)
+    const bytes = journal.bytes ?? (await readJournalBytes(fs, journal.path))
     const name = journal.path.slice(journal.path.lastIndexOf('/') + 1)
     await quarantine.keep(`${name}-generation-${journal.header.generation}`, withoutZeros(bytes))
   }

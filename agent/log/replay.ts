@@ -56,7 +56,8 @@ export class Replay {
   async file(journal: SurveyedJournal): Promise<void> {
     const { fs, kernel } = this.#target
     const { path, header, floor, isHeaderLost } = journal
-    const bytes = await readJournalBytes(fs, path)
+    const bytes = journal.bytes ?? (await readJournalBytes(fs, path))
+    journal.bytes = undefined
     const firstSequence = journal.firstSequence || this.sequence + 1
     const at = { file: path, generation: header.generation, salt: header.salt, firstSequence }
     this.resume = { ...at, position: SECTOR_BYTES, previousCrc: header.crc }

@@ -418,8 +418,10 @@ export class SegmentList {
     return rolling
   }
 
-  /** Deletes the segments that end at or below `offset`. */
+  /** Deletes the segments that end at or below `offset`; one is left, whose name says where the log ends. */
   async removeBelow(offset: number): Promise<void> {
+    const isAny = this.#segments.length > 1 && this.#segments[0]!.nextOffset <= offset
+    if (isAny && this.#hasNewNames) await this.syncNames()
     while (this.#segments.length > 1 && this.#segments[0]!.nextOffset <= offset) {
       const segment = this.#segments.shift()!
       this.#rolled.delete(segment)

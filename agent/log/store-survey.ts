@@ -12,7 +12,7 @@ import type { Kernel } from '../../wasm/kernel.ts'
 import { readTolerantly } from './bad-sectors.ts'
 import { CHECKPOINT_FILES, type Checkpoint, decodeCheckpoint } from './checkpoint.ts'
 import type { FileSystem } from './file-system.ts'
-import { SECTOR_BYTES } from './journal.ts'
+import { FILES_IN_TURN, SECTOR_BYTES } from './journal.ts'
 import {
   decodeJournalHeader,
   type JournalHeader,
@@ -35,6 +35,8 @@ export interface SurveyedJournal {
   lastSequence: number
   /** Where frames do not follow each other. */
   rot: { position: number; from: number; to: number }[]
+  /** All of it, for whoever is next to read it: not of more files than take turns as a rule. */
+  bytes: Buffer | undefined
 }
 
 /** Frames that were acked and are nowhere. */
@@ -147,6 +149,8 @@ class JournalChain {
       if (header.generation < oldest) continue
       const journal = await this.#read(path, header, floor, false)
       this.journals.push(journal)
+      const old = this.journals.at(-1 - FILES_IN_TURN)
+      if (old !== undefined) old.bytes = undefined
       floor = Math.max(floor, journal.lastSequence)
     }
     for (const { path, header } of this.#found) {
@@ -190,6 +194,7 @@ class JournalChain {
     const [before, after] = [this.journals[place - 1], this.journals[place]]
     const first = this.#checkpoint?.generation ?? Math.max(1, (after?.header.generation ?? 2) - 1)
     journal.header.generation = before === undefined ? first : before.header.generation + 1
+    journal.bytes = undefined
     this.journals.splice(place, 0, journal)
   }
 
@@ -201,10 +206,10 @@ class JournalChain {
   ): Promise<SurveyedJournal> {
     const { fs, kernel } = this.#parts
     const facts = { path, header, isHeaderLost, floor }
-    const journal = { ...facts, frames: 0, firstSequence: 0, lastSequence: 0, rot: [] }
+    const bytes = await readJournalBytes(fs, path)
+    const journal = { ...facts, frames: 0, firstSequence: 0, lastSequence: 0, rot: [], bytes }
     const rot: SurveyedJournal['rot'] = journal.rot
     let position = -1
-    const bytes = await readJournalBytes(fs, path)
     for (const outcome of readFrames(kernel, bytes, header, { floor, withPayload: false })) {
       if (outcome.kind === 'rot') position = outcome.position
       if (outcome.kind !== 'frame') continue

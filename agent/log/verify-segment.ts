@@ -56,6 +56,9 @@ export interface SegmentToCheck {
 }
 
 const WINDOW_BYTES = 1 << 20
+/** Of a batch that begins in one window and ends in the next. */
+const LEFT_BYTES_MAX = 320 * 1024
+const EMPTY = Buffer.alloc(0)
 
 export async function checkSegment(segment: SegmentToCheck): Promise<SegmentCheck> {
   const walk = new Walk(segment)
@@ -206,37 +209,83 @@ function epochDamage(epoch: number): { what: string } {
   return { what: `leader epoch ${epoch} instead of 0` }
 }
 
-/** Reads a file forward; a batch larger than the window makes it larger. */
+/**
+ * Reads a file forward, the next window while this one is being checked; a batch larger than a window
+ * is read by itself.
+ */
 class Window {
   readonly #file: OpenFile
   readonly #size: number
-  #bytes: Buffer
+  #bytes: Buffer = EMPTY
   #position = 0
-  #length = 0
+  #ahead: { position: number; buffer: Buffer; length: Promise<number> } | undefined
+  /** Behind what `#bytes` is a part of, the one that is free for the next window. */
+  #buffers: [Buffer, Buffer] = [EMPTY, EMPTY]
 
   constructor(file: OpenFile, size: number) {
     this.#file = file
     this.#size = size
-    this.#bytes = Buffer.allocUnsafe(Math.min(WINDOW_BYTES, size))
   }
 
   /** Good until the next call; undefined when the disk does not give them. */
   async at(position: number, count: number): Promise<Buffer | undefined> {
-    if (position < this.#position || position + count > this.#position + this.#length) {
-      if (count > this.#bytes.length) this.#bytes = Buffer.allocUnsafe(count)
-      const wanted = this.#bytes.subarray(0, this.#size - position)
-      this.#position = position
-      this.#length = 0
-      try {
-        this.#length = await this.#file.read(wanted, position)
-      } catch (error) {
-        if (!isUnreadable(error)) throw error
-        // The bad place may lie behind what is wanted.
-        this.#length = await this.#file.read(wanted.subarray(0, count), position).catch(() => 0)
-      }
-      if (this.#length < count) return undefined
+    if (position < this.#position || position + count > this.#position + this.#bytes.length) {
+      const isThere = (await this.#moveOn(position, count)) || (await this.#read(position, count))
+      if (!isThere) return undefined
+      this.#readAhead()
     }
     const at = position - this.#position
     return this.#bytes.subarray(at, at + count)
+  }
+
+  /** To what was read ahead, with what is left of this window before it. */
+  async #moveOn(position: number, count: number): Promise<boolean> {
+    const ahead = this.#ahead
+    this.#ahead = undefined
+    if (ahead === undefined) return false
+    const length = await ahead.length
+    const left = ahead.position - position
+    if (position < this.#position || left < 0 || left > LEFT_BYTES_MAX || left + length < count) {
+      return false
+    }
+    const start = LEFT_BYTES_MAX - left
+    this.#bytes.copy(ahead.buffer, start, position - this.#position)
+    this.#bytes = ahead.buffer.subarray(start, LEFT_BYTES_MAX + length)
+    this.#position = position
+    this.#buffers.reverse()
+    return true
+  }
+
+  async #read(position: number, count: number): Promise<boolean> {
+    const size = Math.min(Math.max(WINDOW_BYTES, count), this.#size - position)
+    const wanted = this.#buffer(0, size).subarray(0, size)
+    this.#position = position
+    this.#bytes = EMPTY
+    let length: number
+    try {
+      length = await this.#file.read(wanted, position)
+    } catch (error) {
+      if (!isUnreadable(error)) throw error
+      // The bad place may lie behind what is wanted.
+      length = await this.#file.read(wanted.subarray(0, count), position).catch(() => 0)
+    }
+    this.#bytes = wanted.subarray(0, length)
+    return length >= count
+  }
+
+  /** What it is refused is read again by whoever wants it, and told. */
+  #readAhead(): void {
+    const position = this.#position + this.#bytes.length
+    const size = Math.min(WINDOW_BYTES, this.#size - position)
+    if (size <= 0) return
+    const buffer = this.#buffer(1, LEFT_BYTES_MAX + size)
+    const wanted = buffer.subarray(LEFT_BYTES_MAX, LEFT_BYTES_MAX + size)
+    const length = this.#file.read(wanted, position).catch(() => 0)
+    this.#ahead = { position, buffer, length }
+  }
+
+  #buffer(at: 0 | 1, size: number): Buffer {
+    if (this.#buffers[at].length < size) this.#buffers[at] = Buffer.allocUnsafe(size)
+    return this.#buffers[at]
   }
 }
