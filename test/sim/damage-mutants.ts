@@ -2,7 +2,6 @@
 // that does not is served, and what is lost is counted.
 
 import {
-  CHECKPOINT,
   CHECKPOINTER,
   damagedMutant,
   MENDING,
@@ -15,16 +14,6 @@ import {
 } from './mutant.ts'
 
 export const damageMutants: readonly Mutant[] = [
-  damagedMutant('damage: a gap at the end moves the recovery offset back', [
-    SEGMENTS,
-    'return { recoveryOffset: Math.max(this.end, this.#recoveryOffset), segments }',
-    'return { recoveryOffset: this.end, segments }',
-  ]),
-  damagedMutant('damage: a checkpoint without its CRC', [
-    CHECKPOINT,
-    'codecs.crc32c(body) !== bytes.readUInt32BE(body.length)',
-    'false',
-  ]),
   damagedMutant('damage: no second copy of a checkpoint', [
     CHECKPOINTER,
     'if (isTwice) await this.#writeTwin(content)',
@@ -39,6 +28,16 @@ export const damageMutants: readonly Mutant[] = [
     READER,
     'if (frame !== undefined && frame.sequence > sequence) return frame',
     'if (frame !== undefined && frame.sequence < 0) return frame',
+  ]),
+  damagedMutant('damage: an index entry is believed', [
+    'agent/log/index-pair.ts',
+    'batch?.nextOffset === this.#baseOffset + relativeOffset + 1 ? batch : undefined',
+    'relativeOffset >= 0 ? batch : undefined',
+  ]),
+  damagedMutant('damage: what a start cuts stays in the file', [
+    SEGMENT_RECOVERY,
+    '  if (size === fileBytes) return\n  await file.truncate(size)',
+    '  if (size === fileBytes) return',
   ]),
   damagedMutant('damage: not counted', [
     MENDING,

@@ -44,18 +44,27 @@ export function damage(life: Life, mayHitJournal: boolean): void {
   if (name.endsWith('.log')) hitSegment(life, path, bytes, hit)
   else if (name.startsWith('journal-')) hitJournal(life, bytes, hit)
   else if (name.endsWith('.timeindex')) life.model.isTimeDoubtful = true
-  else if (name.startsWith('checkpoint-')) hitCheckpoint(life, path)
+  else if (name.startsWith('checkpoint-')) hitCheckpoint(life, path, bytes)
 }
 
-/** The other copy too, now and then. */
-function hitCheckpoint(life: Life, path: string): void {
-  doubtState(life)
+/** The other copy too, now and then. One alone costs nothing when the other says the same. */
+function hitCheckpoint(life: Life, path: string, bytes: Buffer): void {
   const other = path.endsWith('0') ? path.replace(/0$/, '1') : path.replace(/1$/, '0')
-  if (!life.fs.paths().includes(other) || life.random.chance(0.7)) return
-  const bytes = life.fs.contents(other)
-  if (bytes.length === 0) return
+  const others = life.fs.paths().includes(other) ? life.fs.contents(other) : Buffer.alloc(0)
+  if (others.length === 0 || life.random.chance(0.7)) {
+    if (beginningOf(others) !== beginningOf(bytes)) doubtState(life)
+    return
+  }
+  doubtState(life)
   life.tell(`and to ${other}`)
-  strike(life, other, bytes)
+  strike(life, other, others)
+}
+
+/** Generation and sequence that replay begins with. */
+function beginningOf(checkpoint: Buffer): string {
+  return checkpoint.length < 48
+    ? ''
+    : `${checkpoint.readBigInt64BE(16)} ${checkpoint.readBigInt64BE(40)}`
 }
 
 function strike(life: Life, path: string, bytes: Buffer): Hit {

@@ -32,6 +32,8 @@ const checkingKernel = new Kernel()
 export interface LifeOptions {
   /** Bytes rot and files get lost; by default in every fourth life. */
   isDamaged?: boolean | undefined
+  /** Begins with appends to one partition and nothing else; by default some do. */
+  isNarrow?: boolean | undefined
 }
 
 export class Life {
@@ -40,6 +42,8 @@ export class Life {
   readonly extra: SeededRandom
   /** In the beginning nothing but appends, so that names are durable by what they should be alone. */
   readonly #quietSteps: number
+  /** Meanwhile one partition gets everything: the directories of others would make all names durable. */
+  readonly #isNarrow: boolean
   readonly #commitIntervalMs: number
   readonly clock = new SimClock(START)
   readonly model: LogModel
@@ -76,7 +80,9 @@ export class Life {
     this.random = new SeededRandom(seed)
     this.extra = new SeededRandom(seed ^ 0xf0f0)
     this.#commitIntervalMs = !this.isDamaged && this.extra.chance(0.25) ? 20 : 0
-    this.#quietSteps = !this.isDamaged && this.extra.chance(0.2) ? 160 : 0
+    const isQuiet = !this.isDamaged && this.extra.chance(0.2)
+    this.#isNarrow = options.isNarrow ?? (isQuiet && this.extra.chance(0.5))
+    this.#quietSteps = isQuiet || this.#isNarrow ? 160 : 0
     const pageBytes = this.random.chance(0.5) ? 512 : 4096
     this.fs = new SimFileSystem(seed ^ 0x5eed, {
       pageBytes,
@@ -141,7 +147,8 @@ export class Life {
 
   pick(): Target | undefined {
     const all = this.targets()
-    return all[this.random.below(all.length)]
+    const picked = all[this.random.below(all.length)]
+    return this.#isNarrow && this.quietStepsLeft > 0 ? all[0] : picked
   }
 
   /** What is visible may never disappear, and retention takes nothing that is only here. */
@@ -405,7 +412,8 @@ export class Life {
         budgetBytes: this.#budgetBytes,
         budgetShare: undefined,
         keepFreeBytes: 0,
-        reserveBytes: 4096,
+        // Its name, too, would make others durable.
+        reserveBytes: this.#isNarrow ? 0 : 4096,
       },
     })
   }

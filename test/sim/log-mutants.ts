@@ -3,6 +3,7 @@
 import {
   CHECKPOINTER,
   COMMITTER,
+  control,
   JOURNAL,
   type Mutant,
   mutant,
@@ -68,11 +69,6 @@ export const logMutants: readonly Mutant[] = [
     'const range = { from: position, to: size, offset: nextOffset, codecs }',
     'const range = { from: position, to: size, offset: nextOffset }\nvoid codecs',
   ]),
-  mutant('recovery: what is cut stays in the file', [
-    SEGMENT_RECOVERY,
-    '  if (size === fileBytes) return\n  await file.truncate(size)',
-    '  if (size === fileBytes) return',
-  ]),
   mutant('recovery: segments behind a cut stay', [
     SEGMENTS,
     'await this.#removeFiles(bases.slice(index))',
@@ -110,14 +106,14 @@ export const logMutants: readonly Mutant[] = [
     'oldest?.frozen === true && oldest.holders === 0 && oldest.isDurable',
     'oldest?.frozen === true && oldest.holders === 0',
   ]),
-  mutant('segment: an index entry is believed', [
-    'agent/log/index-pair.ts',
-    'batch?.nextOffset === this.#baseOffset + relativeOffset + 1 ? batch : undefined',
-    'relativeOffset >= 0 ? batch : undefined',
-  ]),
 
   // ---- retention and deletion
   mutant('retention: past what is replicated', [
+    'agent/log/retention.ts',
+    'return offset <= replicatedOffset && now - (ackedTime(offset) ?? now) >= healWindowMs',
+    'return offset >= 0 && replicatedOffset >= 0 && now >= healWindowMs && ackedTime !== undefined',
+  ]),
+  control('control: retention past what is replicated, the look at when it was acked left', {}, [
     'agent/log/retention.ts',
     'return offset <= replicatedOffset && now',
     'return offset >= 0 && now',

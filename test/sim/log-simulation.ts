@@ -9,7 +9,7 @@
 //   - what segments, tails and indexes answer is the same thing
 // Limits are shrunk so that rolls, checkpoints, seals and splits happen every few steps.
 
-import { extraStep } from './extra-actions.ts'
+import { damagedStep, extraStep } from './extra-actions.ts'
 import { Life, type LifeOptions } from './life.ts'
 import { step } from './log-actions.ts'
 
@@ -42,7 +42,7 @@ export class LogSimulation {
   }
 
   async #step(): Promise<void> {
-    if (!this.#life.isDamaged) await extraStep(this.#life)
+    await (this.#life.isDamaged ? damagedStep : extraStep)(this.#life)
     await step(this.#life)
   }
 }

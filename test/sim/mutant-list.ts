@@ -16,6 +16,7 @@ import {
   MENDING,
   type Mutant,
   mutant,
+  narrowMutant,
   PARTITION,
   READER,
   RECOVERY,
@@ -186,12 +187,12 @@ const REQUIRED_MUTANTS: readonly Mutant[] = [
     'await fs.syncDirectory(directory)',
     '',
   ]),
-  mutant('directory fsync: of a journal file that a process left', [
+  narrowMutant('directory fsync: of a journal file that a process left', [
     JOURNAL,
     'await options.fs.syncDirectory(options.directory)',
     '',
   ]),
-  mutant('directory fsync: of a new checkpoint', [
+  narrowMutant('directory fsync: of a new checkpoint', [
     CHECKPOINT,
     'await fs.syncDirectory(directory)',
     '',
@@ -228,7 +229,7 @@ const REQUIRED_MUTANTS: readonly Mutant[] = [
     'const content = { generation, sequence, isClean, time, state, partitions: marks }',
     'const younger = [...this.#options.state.entries()]\nconst content = { generation, sequence, isClean, time, state: younger, partitions: marks }\nvoid state',
   ]),
-  mutant('checkpoint order: before its first commit', [
+  narrowMutant('checkpoint order: before its first commit', [
     CHECKPOINTER,
     'await committer.durable(release.commit)',
     '',
@@ -369,6 +370,7 @@ const REQUIRED_MUTANTS: readonly Mutant[] = [
 export const MUTANTS: readonly Mutant[] = [
   control('control: nothing, no damage'),
   control('control: nothing, damage', { isDamaged: true }),
+  control('control: nothing, one partition', { isNarrow: true }),
   ...REQUIRED_MUTANTS,
   ...logMutants,
   ...damageMutants,

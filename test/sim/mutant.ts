@@ -24,6 +24,11 @@ export function damagedMutant(name: string, ...edits: readonly Edit[]): Mutant {
   return { ...mutant(name, ...edits), plan: { isDamaged: true } }
 }
 
+/** In lives that begin with one partition: no other name makes those durable that should be by themselves. */
+export function narrowMutant(name: string, ...edits: readonly Edit[]): Mutant {
+  return { ...mutant(name, ...edits), plan: { isNarrow: true } }
+}
+
 export function control(
   name: string,
   plan: Partial<SeedPlan> = {},

@@ -27,6 +27,8 @@ export interface SeedPlan {
   totalSteps?: number
   /** Bytes rot and files get lost while it is stopped; by default in every fourth life. */
   isDamaged?: boolean
+  /** Each begins with appends to one partition and nothing else; by default some do. */
+  isNarrow?: boolean
 }
 
 export interface WorkerOptions {
