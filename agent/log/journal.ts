@@ -17,6 +17,7 @@ import { assert } from '../base/assert.ts'
 import { AgentError, codeOf } from '../base/errors.ts'
 import type { FileSystem, OpenFile } from './file-system.ts'
 import { writeInt64 } from './journal-entry.ts'
+import { isNoSpace } from './reserve.ts'
 
 export const JOURNAL_VERSION = 1
 export const SECTOR_BYTES = 512
@@ -29,7 +30,10 @@ export const FLAG_LZ4 = 1
 export const FLAG_MORE = 2
 /** Up to this a payload is stored as it is: with its header it fills one sector in any case. */
 const COMPRESS_ABOVE_BYTES = SECTOR_BYTES - FRAME_HEADER_BYTES
-/** Two take turns; more only while one that failed to sync waits for the checkpoint to release it. */
+/**
+ * Two take turns; more only while one that failed to sync waits for the checkpoint to release it, or
+ * in the place of one that is bad.
+ */
 export const FILES_IN_TURN = 2
 const FILES_MAX = 8
 /** A frame is on the disk when its write returns, and costs no more than its own sectors. */
@@ -68,6 +72,8 @@ interface JournalFile {
   handle: OpenFile
   /** All of it is on the disk: writing in it needs no more room. */
   isWhole: boolean
+  /** Did not take its header or first frame, and not for want of room: others are used before it. */
+  isBad: boolean
 }
 
 export class Journal {
@@ -102,7 +108,7 @@ export class Journal {
     for (const { path, generation } of found) {
       const handle = await options.fs.open(path, 'write', FRAMES)
       const isWhole = (await handle.size()) >= options.fileBytes
-      journal.#files.push({ path, generation, handle, isWhole })
+      journal.#files.push({ path, generation, handle, isWhole, isBad: false })
     }
     if (resume !== undefined) {
       journal.#current = journal.#files.find((file) => file.path === resume.file)
@@ -144,7 +150,7 @@ export class Journal {
 
   /** Whether a `roll` needs neither a checkpoint nor one more file. */
   get hasFreeFile(): boolean {
-    return this.#files.some(({ generation }) => generation < this.oldestNeeded)
+    return this.#files.some(({ generation, isBad }) => generation < this.oldestNeeded && !isBad)
   }
 
   /** Bytes of all files, free ones included. */
@@ -166,14 +172,46 @@ export class Journal {
    * `mayAdd`: no checkpoint is on its way to free one, so there may be more files than two.
    */
   async roll(oldestNeeded: number, mayAdd: boolean): Promise<boolean> {
-    const generation = this.#generation + 1
-    const file =
-      this.#files.find((candidate) => candidate.generation < oldestNeeded) ??
-      (await this.#createFile(mayAdd ? FILES_MAX : FILES_IN_TURN))
+    const file = await this.#freeFile(oldestNeeded, mayAdd)
     if (file === undefined) return false
-    // Left short by a process that ended, or a disk that was full, while it was made.
-    if (!file.isWhole) await this.#fill(file.path)
-    file.isWhole = true
+    try {
+      // Left short by a process that ended, or a disk that was full, while it was made.
+      if (!file.isWhole) await this.#fill(file.path)
+      file.isWhole = true
+      await this.#begin(file)
+    } catch (error) {
+      file.isBad = !isNoSpace(error)
+      throw error
+    }
+    return true
+  }
+
+  /**
+   * One bad place must not stop everything for ever, so a bad file is taken only when there is nothing
+   * else: it may have been the disk as a whole, which is well again.
+   */
+  async #freeFile(oldestNeeded: number, mayAdd: boolean): Promise<JournalFile | undefined> {
+    const free = this.#files.filter(({ generation }) => generation < oldestNeeded)
+    const good = free.find(({ isBad }) => !isBad)
+    if (good !== undefined) return good
+    const inTurn = FILES_IN_TURN + this.#files.filter(({ isBad }) => isBad).length
+    const forgive = () => {
+      for (const bad of free) bad.isBad = false
+    }
+    const limit = mayAdd ? FILES_MAX : Math.min(inTurn, FILES_MAX)
+    const fresh = await this.#createFile(limit).catch((error) => {
+      forgive()
+      throw error
+    })
+    if (fresh !== undefined || !mayAdd) return fresh
+    forgive()
+    return free[0]
+  }
+
+  /** Writes a header; durable when it resolves. */
+  async #begin(file: JournalFile): Promise<void> {
+    // A header that failed may be on the disk all the same: its number is never used again.
+    const generation = ++this.#generation
     const salt = this.#options.randomSalt() >>> 0
     const header = Buffer.alloc(SECTOR_BYTES)
     header.writeUInt32BE(FILE_MAGIC, 0)
@@ -187,13 +225,12 @@ export class Journal {
     kernel.u8.set(header, EGRESS)
     await file.handle.write([kernel.u8.subarray(EGRESS, EGRESS + SECTOR_BYTES)], 0)
     file.generation = generation
-    this.#generation = generation
+    file.isBad = false
     this.#current = file
     this.#salt = salt
     this.#previousCrc = crc
     this.#position = SECTOR_BYTES
     this.#firstSequence = this.#sequence
-    return true
   }
 
   /**
@@ -233,7 +270,9 @@ export class Journal {
       } catch (next) {
         error = next
         // It holds nothing that was acked. All of it that counts is written again when it is used again.
-        if (fresh !== undefined) fresh.generation = 0
+        if (fresh === undefined) continue
+        fresh.generation = 0
+        fresh.isBad = !isNoSpace(next)
       }
     }
   }
@@ -306,7 +345,7 @@ export class Journal {
     }
     await fs.syncDirectory(directory)
     const handle = await fs.open(path, 'write', FRAMES)
-    const file = { path, generation: 0, handle, isWhole: true }
+    const file = { path, generation: 0, handle, isWhole: true, isBad: false }
     this.#files.push(file)
     return file
   }
