@@ -44,6 +44,8 @@ export interface Agent {
   /** URLs and host:port of every listener, admin aside. */
   readonly addresses: readonly string[]
   readonly admin: string | undefined
+  /** Resolves when only a restart helps. */
+  readonly failed: Promise<Error>
   close(): Promise<void>
 }
 
@@ -74,7 +76,11 @@ async function open(
   const { logger, metrics, clock } = deps
   registerProcessMetrics(metrics, VERSION, clock.now)
   keep(new YoungHeap(clock))
-  const log = keep(await openLog(config, deps))
+  let fail = (_: Error) => {}
+  const failed = new Promise<Error>((resolve) => {
+    fail = resolve
+  })
+  const log = keep(await openLog(config, deps, fail))
   growTopics(config, log, logger)
   const replicator = config.upstream && (await createReplicator(config, config.upstream, log, deps))
   if (replicator !== undefined) keep(replicator)
@@ -96,6 +102,7 @@ async function open(
   return {
     addresses,
     admin: admin.addresses[0],
+    failed,
     async close() {
       reporter.close()
       // What could not be written is told by whoever ends the process, with nothing left open.
@@ -104,7 +111,11 @@ async function open(
   }
 }
 
-function openLog(config: Config, { logger, metrics, clock }: AgentDeps): Promise<Log> {
+function openLog(
+  config: Config,
+  { logger, metrics, clock }: AgentDeps,
+  failed: (failure: Error) => void,
+): Promise<Log> {
   const { storage } = config
   const budget = storage.diskBudget
   return Log.open({
@@ -118,6 +129,7 @@ function openLog(config: Config, { logger, metrics, clock }: AgentDeps): Promise
     commitIntervalMs: storage.commitInterval,
     healWindowMs: storage.healWindow,
     systemSynchronized,
+    failed,
     disk: {
       budgetBytes: 'bytes' in budget ? budget.bytes : undefined,
       budgetShare: 'bytes' in budget ? undefined : budget.percent / 100,

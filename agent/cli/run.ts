@@ -3,6 +3,7 @@
 // - One ready line on stdout with every address; log lines go to stderr.
 // - SIGTERM or SIGINT: stop taking, commit, flush, checkpoint, exit 0. A second Ctrl-C: 130 at once.
 // - SIGHUP is ignored.
+// - A log that only a restart helps ends it, too: exit 1.
 
 import { Logger, Metrics } from '../base/telemetry.ts'
 import { isLoopback, parseMqttAddress } from '../config/listen-address.ts'
@@ -17,6 +18,8 @@ export interface RunningAgent {
   /** URLs of MQTT listeners and host:port of Kafka listeners. */
   readonly addresses: readonly string[]
   readonly admin: string | undefined
+  /** Resolves when only a restart helps. */
+  readonly failed: Promise<Error>
   close(): Promise<void>
 }
 
@@ -69,7 +72,9 @@ export async function serve(
     })
     try {
       await printLine(terminal.stdout, readyLine(config, agent))
-      await interrupted
+      const failure = await Promise.race([interrupted, agent.failed])
+      // Whoever started us starts us again.
+      if (failure !== undefined) throw failure
       logger.info('stopping: what was taken is committed and flushed first')
     } finally {
       await agent.close()

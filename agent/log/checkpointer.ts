@@ -286,7 +286,7 @@ export class Checkpointer {
         await this.#write(() => release, true)
         return true
       })
-      if (isWritten === true || this.#isEnding) return
+      if (isWritten === true || this.#isEnding || committer.failure !== undefined) return
     }
   }
 
@@ -338,13 +338,28 @@ export class Checkpointer {
     }
   }
 
+  /**
+   * What a segment had not synced is gone, and no checkpoint may say that it is there. The journal has
+   * it, and only a start brings it back from there.
+   */
+  #unlessLost(error: unknown): never {
+    if (codeOf(error) === 'CORRUPT_STORE') {
+      const message = `a sync failed, and what it was for does not read back (${String(error)})`
+      const way = 'the journal has it: start again'
+      this.#options.committer.fail(
+        new AgentError('STORAGE_IO', `${message}; ${way}`, { cause: error }),
+      )
+    }
+    throw error
+  }
+
   async #writeNow(next: Base & Pick<Checkpoint, 'isClean'>, isTwice: boolean): Promise<void> {
     const { fs, directory, codecs, partitions, clock } = this.#options
     assert(next.generation >= this.#oldestNeeded, 'checkpoints go forward')
     await this.#options.metadata.update(partitions())
     const marks: PartitionMark[] = []
     for (const partition of [...partitions()]) {
-      const synced = await partition.segments.sync()
+      const synced = await partition.segments.sync().catch((error) => this.#unlessLost(error))
       marks.push({ logId: partition.logId, ...synced })
     }
     const time = clock.now()

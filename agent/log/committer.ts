@@ -149,7 +149,7 @@ export class Committer {
     this.#options.clock.soon(() => {
       this.#run().catch((error) => {
         // Faults of the disk have a code. Anything else is a bug, which must not look like one.
-        if (codeOf(error) !== '') return this.#fail(error)
+        if (codeOf(error) !== '') return this.#giveUp(error)
         this.#options.clock.soon(() => {
           throw error
         })
@@ -185,6 +185,13 @@ export class Committer {
   close(error: AgentError): void {
     this.failure ??= error
     for (const waiter of this.#waiters.splice(0)) waiter.reject(this.failure)
+  }
+
+  /** Nothing is acked from now on: only a restart helps. */
+  fail(failure: AgentError): void {
+    if (this.failure !== undefined) return
+    this.close(failure)
+    this.#options.failed(failure)
   }
 
   /** The next commit is the first of a generation. */
@@ -311,12 +318,10 @@ export class Committer {
     this.#waiters = left
   }
 
-  #fail(cause: unknown): void {
+  #giveUp(cause: unknown): void {
     const message = `the journal cannot be written (${String(cause)}): nothing is acked until a restart`
-    const failure = new AgentError('STORAGE_IO', message, { cause })
     this.#running = false
-    this.close(failure)
-    this.#options.failed(failure)
+    this.fail(new AgentError('STORAGE_IO', message, { cause }))
   }
 }
 

@@ -8,6 +8,10 @@
 import type { Clock, Timer } from '../base/clock.ts'
 import type { FileSystem } from './file-system.ts'
 
+/** What goes when room is made should be little of what there is. */
+const SEGMENT_SHARE = 1 / 16
+const SEGMENT_BYTES_MIN = 1024 * 1024
+
 export interface DiskLimits {
   /** Bytes, or a share (0…1) of the file system. */
   budgetBytes: number | undefined
@@ -143,4 +147,9 @@ export function reserveBytesOf({ budgetBytes, reserveBytes = 0 }: DiskLimits): n
 function budgetOf({ budgetBytes, budgetShare }: DiskLimits, total: number): number {
   const share = budgetShare === undefined ? Number.POSITIVE_INFINITY : budgetShare * total
   return Math.min(budgetBytes ?? Number.POSITIVE_INFINITY, share)
+}
+
+/** Segments are no larger than configured, and smaller where there is little space for all. */
+export function segmentBytesIn(spaceBytes: number, configured: number): number {
+  return Math.min(configured, Math.max(SEGMENT_BYTES_MIN, spaceBytes * SEGMENT_SHARE))
 }

@@ -4,6 +4,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Kernel } from '../../wasm/kernel.ts'
 import type { Clock } from '../base/clock.ts'
+import type { AgentError } from '../base/errors.ts'
 import type { Logger, Metrics } from '../base/telemetry.ts'
 import type { DiskLimits } from './disk-budget.ts'
 import { type FileSystem, nodeFileSystem } from './file-system.ts'
@@ -34,6 +35,8 @@ export interface LogOptions {
   openFilesMax?: number
   randomSalt?: () => number
   lock?: LockOptions
+  /** Nothing is acked any more: only a restart helps. */
+  failed?: (failure: AgentError) => void
   /** What the system says of its clock; undefined: nothing. */
   systemSynchronized?: () => boolean | undefined
   /**
@@ -54,6 +57,7 @@ const LOG_DEFAULTS = {
   healWindowMs: 24 * 3600 * 1000,
   openFilesMax: 128,
   lock: {},
+  failed: () => {},
   systemSynchronized: () => undefined,
   retains: true,
   disk: { budgetBytes: undefined, budgetShare: undefined, keepFreeBytes: 0 },

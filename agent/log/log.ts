@@ -12,7 +12,7 @@ import { AgentError, codeOf } from '../base/errors.ts'
 import { Arena } from './arena.ts'
 import { Checkpointer } from './checkpointer.ts'
 import { Committer, OPEN_BYTES_MAX } from './committer.ts'
-import { reserveBytesOf } from './disk-budget.ts'
+import { reserveBytesOf, segmentBytesIn } from './disk-budget.ts'
 import type { FileSystem } from './file-system.ts'
 import { takeFirstSteps, unlessRefused } from './first-steps.ts'
 import { Journal } from './journal.ts'
@@ -37,9 +37,6 @@ import { type LockHandle, lockStore } from './store-lock.ts'
 import type { Topic, TopicSettings } from './topic.ts'
 import { TopicSet } from './topic-set.ts'
 
-/** What goes when room is made should be little of what there is. */
-const SEGMENT_SHARE = 1 / 16
-const SEGMENT_BYTES_MIN = 1024 * 1024
 const CARRY_TOTAL_BYTES_MAX = 512 * 1024
 /** Whole batches in memory, above which recovery seals what it has so far. */
 const RECOVERED_BATCH_BYTES_MAX = 4 * 1024 * 1024
@@ -368,6 +365,7 @@ export class Log {
       failed: (failure) => {
         logger.error(failure.message)
         for (const partition of this.#topics.partitions()) partition.fail(failure)
+        this.#options.failed(failure)
       },
     })
   }
@@ -493,9 +491,4 @@ export class Log {
     await this.durable(this.openCommit)
     await this.#checkpointer.final()
   }
-}
-
-/** Segments are no larger than configured, and smaller where there is little space for all. */
-function segmentBytesIn(spaceBytes: number, configured: number): number {
-  return Math.min(configured, Math.max(SEGMENT_BYTES_MIN, spaceBytes * SEGMENT_SHARE))
 }

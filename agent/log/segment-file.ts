@@ -3,16 +3,19 @@
 //
 // - Changes come one at a time, from the segment; reads at any time, through the bounded set of open
 //   files.
-// - Once a sync has failed, no later sync of that file proves anything: it is written anew.
+// - Once a sync has failed, no later sync of that file proves anything: it is written anew. What was
+//   synced before is copied as it is, rot included, which is mended later; what was not must hold.
 // - A file that took the place of another is durable with its name. Until that is so, the old one may
 //   come back.
 
 import type { Codecs } from '../../wasm/codecs.ts'
 import { AgentError, codeOf } from '../base/errors.ts'
+import { isUnreadable } from './bad-sectors.ts'
 import type { FileSystem, OpenFile } from './file-system.ts'
+import type { BatchStart } from './index-pair.ts'
 import type { OpenFiles } from './open-files.ts'
 import { type Part, REWRITE_SUFFIX, writeRewrite } from './segment-rewrite.ts'
-import { copyRange } from './segment-scan.ts'
+import { copyRange, scanBatches } from './segment-scan.ts'
 
 export interface SegmentFileContext {
   fs: FileSystem
@@ -39,6 +42,8 @@ export class SegmentFile {
   /** The size is what a checkpoint said, and nobody has looked yet. */
   isEstimate = false
   isUnsynced = false
+  /** Behind the last batch that is known to be on the disk. */
+  synced: BatchStart
   #syncFailed = false
   /** How often it was replaced: positions of before then mean nothing any more. */
   rewrites = 0
@@ -47,6 +52,7 @@ export class SegmentFile {
     this.#context = context
     this.#directory = directory
     this.#baseOffset = baseOffset
+    this.synced = { position: 0, baseOffset }
   }
 
   /** The path without `.log`. Made when it is asked for: there are thousands of closed segments. */
@@ -133,6 +139,7 @@ export class SegmentFile {
    */
   async writeAgain(inPlace: boolean): Promise<void> {
     this.touched()
+    this.synced = { position: 0, baseOffset: this.#baseOffset }
     if (!inPlace) return
     const end = await this.known()
     await this.use((file) => copyRange(file, file, 0, end)).catch((error) => {
@@ -141,8 +148,9 @@ export class SegmentFile {
     })
   }
 
-  /** What was written before the call is durable; false when the file must be replaced for that. */
-  async sync(): Promise<boolean> {
+  /** What lies below `end` is durable; false when the file must be replaced for that. */
+  async sync(end: BatchStart): Promise<boolean> {
+    const { rewrites } = this
     // Set again by a write that begins before the sync has ended.
     this.isUnsynced = false
     try {
@@ -151,6 +159,7 @@ export class SegmentFile {
       this.#syncFailed = true
     }
     if (this.#syncFailed) this.isUnsynced = true
+    else if (rewrites === this.rewrites) this.synced = end
     this.release()
     return !this.#syncFailed
   }
@@ -159,20 +168,43 @@ export class SegmentFile {
     if (!this.isUnsynced) this.#context.files.release(this.path)
   }
 
-  /** Durable when it resolves. When it fails and `rewrites` has grown, the name is not durable yet. */
-  async replace(parts: readonly Part[]): Promise<void> {
+  /**
+   * After a failed sync the pages count as clean without being on disk, so another sync proves
+   * nothing: what they read goes to a fresh file that takes the name. Fault: CORRUPT_STORE when the
+   * disk does not give back what it had not synced; then only the journal has it.
+   */
+  async writeAnew(): Promise<void> {
+    const { codecs } = this.#context
+    const { position: from, baseOffset: offset } = this.synced
+    const { size: to } = this
+    let end = offset
+    const outcome = await this.use((file) =>
+      scanBatches(readable(file, this.path), { from, to, offset, codecs }, ({ nextOffset }) => {
+        end = nextOffset
+      }),
+    )
+    if ('reason' in outcome) throw unreadable(this.path, outcome.position, outcome.reason)
+    await this.replace([{ kind: 'keep', from: 0, to }], end)
+  }
+
+  /**
+   * What takes the place of the file ends before `nextOffset`. Durable when it resolves. When it fails
+   * and `rewrites` has grown, the name is not durable yet.
+   */
+  async replace(parts: readonly Part[], nextOffset: number): Promise<void> {
     const { fs, files, codecs } = this.#context
     const { path } = this
     const isKept = parts.some(({ kind }) => kind === 'keep')
-    const write = (file?: OpenFile) => writeRewrite(fs, path, file, parts, codecs)
+    const write = (file?: Pick<OpenFile, 'read'>) => writeRewrite(fs, path, file, parts, codecs)
     // A file that is gone can still be hollow as a whole.
-    const size = isKept ? await this.use(write) : await write()
+    const size = isKept ? await this.use((file) => write(readable(file, path))) : await write()
     await fs.rename(`${path}${REWRITE_SUFFIX}`, path)
     // Whoever reads goes on in the old file; it is closed when they are done.
     await files.forget(path)
     this.rewrites++
     this.size = size
     this.isEstimate = false
+    this.synced = { position: size, baseOffset: nextOffset }
     this.#syncFailed = true
     this.touched()
     await fs.syncDirectory(this.#directory)
@@ -193,4 +225,20 @@ export class SegmentFile {
   close(): Promise<void> {
     return this.#context.files.forget(this.path)
   }
+}
+
+/** What the disk does not give is damage like any other, and not a fault of what is written. */
+function readable(file: OpenFile, path: string): Pick<OpenFile, 'read'> {
+  return {
+    read: (target, position) =>
+      file.read(target, position).catch((error) => {
+        throw isUnreadable(error) ? unreadable(path, position, String(error)) : error
+      }),
+  }
+}
+
+function unreadable(path: string, position: number, reason: string): AgentError {
+  return new AgentError('CORRUPT_STORE', `${path} at ${position}: ${reason}`, {
+    details: { path, position },
+  })
 }

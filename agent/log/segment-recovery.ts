@@ -31,6 +31,8 @@ export interface SegmentRecovery {
   outcome: ScanOutcome
   nextOffset: number
   size: number
+  /** Where that began which was not known to be synced. */
+  synced: BatchStart
   /** Bytes that were cut off. */
   cutBytes: number
   /** What does not hold below the recovery offset and is still there. */
@@ -55,7 +57,8 @@ export async function recoverSegment(
       await cut(file, position, fileBytes)
       const outcome = { kind: 'torn', position, reason } as const
       const cutBytes = fileBytes - position
-      return { outcome, nextOffset: last.from, size: position, cutBytes, damages }
+      const synced = { position, baseOffset: last.from }
+      return { outcome, nextOffset: last.from, size: position, synced, cutBytes, damages }
     }
   }
   const { outcome, nextOffset } = await checkAbove(file, fileBytes, segment, from)
@@ -66,13 +69,14 @@ export async function recoverSegment(
   } catch (error) {
     // Read a moment ago, and not any more: the journal has it.
     unlessUnreadable(error)
-    await cut(file, from.position, size)
+    const { position } = from
+    await cut(file, position, size)
     await indexes.cutAt(recoveryOffset)
-    const outcome = { kind: 'corrupt', position: from.position, reason: String(error) } as const
-    const cutBytes = fileBytes - from.position
-    return { outcome, nextOffset: recoveryOffset, size: from.position, cutBytes, damages }
+    const outcome = { kind: 'corrupt', position, reason: String(error) } as const
+    const end = { nextOffset: recoveryOffset, size: position, synced: from }
+    return { outcome, ...end, cutBytes: fileBytes - position, damages }
   }
-  return { outcome, nextOffset, size, cutBytes: fileBytes - size, damages }
+  return { outcome, nextOffset, size, synced: from, cutBytes: fileBytes - size, damages }
 }
 
 /**

@@ -98,7 +98,7 @@ export async function surveyRange(
 export async function replaceSegment(
   fs: FileSystem,
   path: string,
-  source: OpenFile | undefined,
+  source: Pick<OpenFile, 'read'> | undefined,
   parts: readonly Part[],
   codecs: Codecs,
 ): Promise<number> {
@@ -112,7 +112,7 @@ export async function replaceSegment(
 export async function writeRewrite(
   fs: FileSystem,
   path: string,
-  source: OpenFile | undefined,
+  source: Pick<OpenFile, 'read'> | undefined,
   parts: readonly Part[],
   codecs: Codecs,
 ): Promise<number> {

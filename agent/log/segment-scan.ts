@@ -89,7 +89,7 @@ export function firstAtTime(
 
 /** Calls `visit` for each good batch, in order, until it says true; tells how the walk ended. */
 export async function scanBatches(
-  file: OpenFile,
+  file: Pick<OpenFile, 'read'>,
   range: ScanRange,
   visit: BatchVisitor,
 ): Promise<ScanOutcome> {
@@ -226,7 +226,7 @@ class BatchCrcs {
 
 /** Reads a range of one file and writes it to another, or in place once more. */
 export async function copyRange(
-  source: OpenFile,
+  source: Pick<OpenFile, 'read'>,
   target: OpenFile,
   from: number,
   to: number,
@@ -261,13 +261,13 @@ async function crcOf(window: ReadWindow, batch: ScannedBatch, codecs: Codecs): P
 
 /** Reads a file forward in pieces of a fixed size. */
 class ReadWindow {
-  readonly #file: OpenFile
+  readonly #file: Pick<OpenFile, 'read'>
   readonly #end: number
   readonly #bytes: Buffer
   #position = 0
   #length = 0
 
-  constructor(file: OpenFile, end: number, size: number) {
+  constructor(file: Pick<OpenFile, 'read'>, end: number, size: number) {
     this.#file = file
     this.#end = end
     this.#bytes = Buffer.allocUnsafe(size)

@@ -175,9 +175,9 @@ export class Segment {
 
   /** What was appended or cut before the call is durable when it resolves. */
   async sync(): Promise<void> {
-    await this.#last
-    if (!this.isUnsynced || this.#isRemoved) return
-    if (!(await this.#file.sync())) await this.#serially(() => this.#rewriteUnsynced())
+    const end = await this.#serially(async () => this.#end)
+    if (!this.isUnsynced || this.#isRemoved || (await this.#file.sync(end))) return
+    await this.#serially(async () => (this.#isRemoved ? undefined : this.#file.writeAnew()))
   }
 
   /** The last append was the last one: its indexes are whole and durable when it resolves. */
@@ -307,6 +307,7 @@ export class Segment {
         return recoverSegment(file, { ...place, keep: keep ?? (async () => {}) })
       })
       this.#file.size = recovery.size
+      this.#file.synced = recovery.synced
       this.#nextOffset = recovery.nextOffset
       // A full disk must not keep the log from starting.
       await this.#indexes.flush().catch(() => {})
@@ -387,24 +388,6 @@ export class Segment {
     })
   }
 
-  /**
-   * After a failed sync the pages count as clean without being on disk, so another sync proves
-   * nothing: the batches, if they still read back whole, go to a fresh file that takes the name.
-   */
-  async #rewriteUnsynced(): Promise<void> {
-    if (this.#isRemoved) return
-    const { size } = this
-    const outcome = await this.#file.use((file) =>
-      scanBatches(
-        file,
-        { from: 0, to: size, offset: this.baseOffset, codecs: this.codecs },
-        () => {},
-      ),
-    )
-    if ('reason' in outcome) throw this.corrupt(outcome.position, outcome.reason)
-    await this.#replace([{ kind: 'keep', from: 0, to: size }])
-  }
-
   /** Hints: what goes wrong here is made good when they are used. */
   async #rebuildIndexes(): Promise<void> {
     await this.#indexes.rebuild().catch(() => {})
@@ -412,7 +395,7 @@ export class Segment {
 
   async #replace(parts: readonly Part[]): Promise<void> {
     try {
-      await this.#file.replace(parts)
+      await this.#file.replace(parts, this.#nextOffset)
     } finally {
       this.#resume = undefined
     }
@@ -476,6 +459,11 @@ export class Segment {
   async #closeFiles(): Promise<void> {
     await this.#file.close()
     await this.#indexPair?.close()
+  }
+
+  /** Between two changes. */
+  get #end(): BatchStart {
+    return { position: this.size, baseOffset: this.#nextOffset }
   }
 
   get #indexes(): IndexPair {

@@ -21,6 +21,10 @@ class StandIn implements RunningAgent {
   readonly addresses = ['mqtt://127.0.0.1:1883', '127.0.0.1:9092']
   readonly admin = '127.0.0.1:9883'
   closed = 0
+  fail = (_: Error) => {}
+  readonly failed = new Promise<Error>((resolve) => {
+    this.fail = resolve
+  })
 
   async close(): Promise<void> {
     this.closed++
@@ -56,6 +60,17 @@ test('a signal closes the agent and is exit 0', async () => {
   assert.is(agent.closed, 1)
   assert.is(terminal.listening, 0)
   assert.is(terminal.stdout.text.split('\n').length, 2)
+})
+
+test('an agent that only a restart helps is closed, and says why', async () => {
+  const terminal = new TestTerminal({})
+  const agent = new StandIn()
+  const running = serve(async () => agent, await configured(), terminal).catch((error) => error)
+  while (terminal.stdout.text === '') await new Promise(setImmediate)
+  const fault = new AgentError('STORAGE_IO', 'start again')
+  agent.fail(fault)
+  assert.is(await running, fault)
+  assert.equal([agent.closed, terminal.listening], [1, 0])
 })
 
 test('an agent that does not start leaves no signal handler and no ready line', async () => {

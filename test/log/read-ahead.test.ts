@@ -53,7 +53,7 @@ test('a read that fails, or a file that was replaced, gives nothing', async () =
   ahead.start(file, 0, 10)
   assert.is(await ahead.take(file, 0, 10), undefined)
   ahead.start(file, 0, 10)
-  await file.replace([{ kind: 'keep', from: 100, to: 200 }])
+  await file.replace([{ kind: 'keep', from: 100, to: 200 }], 0)
   assert.is(await ahead.take(file, 0, 10), undefined)
 })
 

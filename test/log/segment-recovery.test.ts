@@ -63,7 +63,8 @@ test('recovers an empty segment', async () => {
   const again = await Segment.open(context, '/p', BASE)
   const recovery = await again.recover(BASE)
   const outcome = { kind: 'end', position: 0 }
-  assert.equal(recovery, { outcome, nextOffset: BASE, size: 0, cutBytes: 0, damages: [] })
+  const synced = { position: 0, baseOffset: BASE }
+  assert.equal(recovery, { outcome, nextOffset: BASE, size: 0, synced, cutBytes: 0, damages: [] })
   await again.append(made(1)[0]!.bytes)
 })
 
@@ -110,6 +111,41 @@ test('a sync that fails twice, or over rotten pages, makes nothing durable', asy
     const failure = await segment.sync().then(String, codeOf)
     assert.is(failure, damage === 'sync' ? 'EIO' : 'CORRUPT_STORE')
     assert.ok(segment.isUnsynced)
+  }
+})
+
+test('what rotted after it was synced keeps nothing behind it from the disk', async () => {
+  for (const isReopened of [false, true]) {
+    const batches = made(20)
+    const first = await filled(batches.slice(0, 10))
+    const { fs } = first
+    let { segment } = first
+    await segment.sync()
+    fs.rot(LOG, batches[3]!.position + 70)
+    if (isReopened) {
+      segment = await Segment.open(contextOf(fs), '/p', BASE)
+      await segment.recover(batches[10]!.baseOffset)
+    }
+    await segment.append(bytesOf(batches.slice(10)))
+    fs.failNext('sync', { path: '.log' })
+    await segment.sync()
+    const expected = bytesOf(batches)
+    expected[batches[3]!.position + 70]! ^= 1
+    assert.equal(fs.crash().contents(LOG), expected)
+  }
+})
+
+test('a fault of reading is damage, of writing it is not', async () => {
+  const batches = made(20)
+  for (const [operation, code] of [
+    ['read', 'CORRUPT_STORE'],
+    ['write', 'EIO'],
+  ] as const) {
+    const { fs, segment } = await filled(batches.slice(0, 10))
+    await segment.append(bytesOf(batches.slice(10)))
+    fs.failNext('sync', { path: '.log' })
+    fs.failNext(operation, { path: '.log' })
+    assert.is(await segment.sync().then(String, codeOf), code)
   }
 })
 

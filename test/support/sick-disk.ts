@@ -18,6 +18,8 @@ export class SickDisk {
   refusal: Refusal = () => false
   clock = new SimClock(Date.UTC(2026, 0, 1))
   log!: Log
+  /** What ended the log, if it has. */
+  failure: Error | undefined
   readonly #random = new SeededRandom(1)
   #boots = 0
 
@@ -30,7 +32,16 @@ export class SickDisk {
     const boot = String(this.#boots++)
     const { fs, clock } = this
     const lock = { pid: 1, startOf: async () => boot }
-    const opening = openSmallLog(fs, { clock, commitIntervalMs: 0, lock, segmentBytes: 1 << 20 })
+    this.failure = undefined
+    const opening = openSmallLog(fs, {
+      clock,
+      commitIntervalMs: 0,
+      lock,
+      segmentBytes: 1 << 20,
+      failed: (failure) => {
+        this.failure = failure
+      },
+    })
     let isDone = false
     const end = () => (isDone = true)
     opening.then(end, end)

@@ -1,0 +1,71 @@
+// Journal files are released also when the disk does not keep, or not take, what one partition has.
+
+import * as assert from 'uvu/assert'
+import { contents } from '../support/recovered-log.ts'
+import { SickDisk } from '../support/sick-disk.ts'
+import { suite } from '../support/suite.ts'
+
+const test = suite('checkpointer')
+
+/** Syncs of a file fail once; what `lose` does to it happens just then. */
+function failSync(disk: SickDisk, path: string, lose = () => {}): void {
+  let isDone = false
+  disk.refusal = (step) => {
+    if (isDone || step.operation !== 'sync' || step.path !== path) return false
+    isDone = true
+    lose()
+    return true
+  }
+}
+
+test('a batch that rotted long ago and one failed sync stop nobody', async () => {
+  const disk = new SickDisk()
+  const [sick, well] = await disk.create(2)
+  const end = await disk.append(sick!, 300)
+  void sick!.seal()
+  await disk.append(well!, 1500)
+  await disk.append(sick!, 100)
+  void sick!.seal()
+  const path = disk.segmentOf(0)
+  await disk.pass(100)
+  disk.fs.rot(path, 3000)
+  failSync(disk, path)
+  assert.is(await disk.append(well!, 3000), 3000)
+  assert.is(disk.failure, undefined)
+  const found = contents(sick!)
+  for (let turns = 0; turns < 50; turns++) await disk.pass(100)
+  const rotten = (await found).filter((content) => content === 'rot').length
+  assert.ok(rotten > 0 && rotten < 40, `${rotten} records`)
+  assert.is((await found).length, end + 100)
+  assert.equal(disk.log.health().reasons, [])
+})
+
+test('what a failed sync has lost ends the log, and the next start has it', async () => {
+  const disk = new SickDisk()
+  const [sick, well] = await disk.create(2)
+  await disk.append(sick!, 100)
+  void sick!.seal()
+  await disk.pass(100)
+  const path = disk.segmentOf(0)
+  // The kernel drops the pages that it could not write.
+  failSync(disk, path, () => {
+    const bytes = disk.fs.contents(path)
+    for (let at = bytes.length - 600; at < bytes.length; at++) {
+      if (bytes[at] !== 0) disk.fs.rot(path, at, bytes[at])
+    }
+  })
+  const acked = await disk.append(well!, 3000)
+  assert.ok(acked < 3000)
+  assert.match(String(disk.failure), /does not read back.*t-0.*the journal has it: start again/)
+  assert.is(disk.log.health().reasons[0], disk.failure?.message)
+  await disk.start()
+  const [again, other] = disk.partitions()
+  assert.is(again!.highWatermark, 100)
+  assert.ok(other!.highWatermark >= acked)
+  assert.is(again!.losses.total, 0)
+  assert.is((await contents(again!)).length, 100)
+  assert.is(await disk.append(other!, 3000), 3000)
+  assert.equal(disk.log.health().reasons, [])
+})
+
+test.run()
