@@ -178,11 +178,14 @@ export class SegmentFile {
     const { position: from, baseOffset: offset } = this.synced
     const { size: to } = this
     let end = offset
-    const outcome = await this.use((file) =>
-      scanBatches(readable(file, this.path), { from, to, offset, codecs }, ({ nextOffset }) => {
+    const range = { from, to, offset, codecs }
+    const scan = (file: OpenFile) =>
+      scanBatches(readable(file, this.path), range, ({ nextOffset }) => {
         end = nextOffset
-      }),
-    )
+      })
+    const outcome = await this.use(scan).catch((error) => {
+      throw codeOf(error) === 'ENOENT' ? unreadable(this.path, 0, String(error)) : error
+    })
     if ('reason' in outcome) throw unreadable(this.path, outcome.position, outcome.reason)
     await this.replace([{ kind: 'keep', from: 0, to }], end)
   }

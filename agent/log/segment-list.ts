@@ -14,7 +14,7 @@ import { isDamage } from './bad-sectors.ts'
 import type { PartitionMark, SegmentMark } from './checkpoint.ts'
 import type { LostRange } from './loss.ts'
 import { HOLLOW_RECORDS_MAX } from './made-batch.ts'
-import { parentOf, removeDirectory } from './partition-directory.ts'
+import { PartitionDirectory, removeDirectory } from './partition-directory.ts'
 import { METADATA_TEMPORARY } from './partition-metadata.ts'
 import { isNoSpace } from './reserve.ts'
 import type { SegmentFacts } from './retention.ts'
@@ -46,7 +46,7 @@ const MENDINGS_MAX = 4
 
 export class SegmentList {
   readonly #context: SegmentListContext
-  readonly #directory: string
+  readonly #directory: PartitionDirectory
   readonly #mender: Mender
   readonly #segments: Segment[] = []
   /** What is missing below the recovery point. */
@@ -59,10 +59,6 @@ export class SegmentList {
   readonly #rolled = new Set<Segment>()
   /** Where the recovery point was: what is missing below it stays lost, and is never written anew. */
   #recoveryOffset = 0
-  #hasNewNames = false
-  #hasDirectory = false
-  /** The directory's own name may not be durable. */
-  #isDirectoryNew = false
   /** Could not be written to: the next batch goes to a new one. */
   #damaged: Segment | undefined
   #appending: Promise<unknown> = Promise.resolve()
@@ -70,7 +66,7 @@ export class SegmentList {
 
   constructor(context: SegmentListContext, directory: string, mender: Mender) {
     this.#context = context
-    this.#directory = directory
+    this.#directory = new PartitionDirectory(context.fs, directory)
     this.#mender = mender
   }
 
@@ -95,7 +91,7 @@ export class SegmentList {
     const bases = await this.#findBases()
     const marked = new Map(marks.map((mark) => [mark.baseOffset, mark]))
     const present = new Set(bases)
-    this.#isDirectoryNew = marks.length === 0
+    this.#directory.isNew = marks.length === 0
     const missing = [...marked.keys()]
       .filter((base) => base < recoveryOffset && !present.has(base))
       .sort((a, b) => a - b)
@@ -113,7 +109,7 @@ export class SegmentList {
       const segment = await this.#open(baseOffset, next, recoveryOffset, mark, marks.at(-1))
       segment.arrival = mark?.arrival ?? this.#context.clock.now()
       if (segment.nextOffset > syncedOffset && syncedOffset < recoveryOffset) {
-        this.#hasNewNames = true
+        this.#directory.hasNewNames = true
         await segment.writeAgain(syncedOffset > 0)
       }
       this.#segments.push(segment)
@@ -137,13 +133,13 @@ export class SegmentList {
     const end = isFinished ? next : undefined
     // The last mark is of a segment that was still written to, and may have been for long.
     const known = isSynced && mark !== lastMark ? mark : undefined
-    const segment = await Segment.open(this.#context, this.#directory, baseOffset, end, known)
+    const segment = await Segment.open(this.#context, this.#directory.path, baseOffset, end, known)
     if (isSynced) return segment
     const keep = (damage: Damage) => this.#mender.keep(segment, damage)
     const { damages } = await segment.recover(Math.max(recoveryOffset, baseOffset), keep)
     if (damages.length > 0) this.#damagedSegments.add(segment)
     // Its name may be one that no checkpoint has synced, and its indexes are not complete.
-    this.#hasNewNames = true
+    this.#directory.hasNewNames = true
     if (isFinished) this.#rolled.add(segment)
     return segment
   }
@@ -209,7 +205,7 @@ export class SegmentList {
       }
       if (read.kind === 'empty' || segment?.isRemoved === true) return undefined
       if (mendings === MENDINGS_MAX) {
-        const place = `${segment?.path ?? this.#directory} at ${read.position}`
+        const place = `${segment?.path ?? this.#directory.path} at ${read.position}`
         throw new AgentError('CORRUPT_STORE', `${place}: ${read.reason}`)
       }
       // When the file was replaced meanwhile, the place was looked for in the old one.
@@ -318,21 +314,15 @@ export class SegmentList {
     const timestamp = newest < 0 ? arrival : newest
     // If it was the last one, it is not any more.
     if (before !== undefined) this.#rolled.add(before)
-    await this.#makeDirectory()
     const span = Math.max(1, Math.floor(segmentBytes / HOLLOW_BATCH_BYTES)) * HOLLOW_RECORDS_MAX
     for (let from = gap.from; from < gap.to; ) {
       const to = Math.min(gap.to, (Math.floor(from / span) + 1) * span)
-      const path = `${this.#directory}/${segmentName(from)}.log`
-      await replaceSegment(
-        fs,
-        path,
-        undefined,
-        [{ ...gap, from, to, kind: 'hollow', timestamp }],
-        codecs,
-      )
+      const path = `${this.#directory.path}/${segmentName(from)}.log`
+      const part = { ...gap, from, to, kind: 'hollow', timestamp } as const
+      await this.#directory.add(() => replaceSegment(fs, path, undefined, [part], codecs))
       // Recovery may have had what was left of the old file open.
       await this.#context.files.forget(path)
-      const segment = await Segment.open(this.#context, this.#directory, from, to)
+      const segment = await Segment.open(this.#context, this.#directory.path, from, to)
       segment.arrival = arrival
       await segment.reindex()
       const index = this.#segments.findIndex(({ baseOffset }) => baseOffset >= to)
@@ -350,16 +340,8 @@ export class SegmentList {
   }
 
   /** Names are durable when it resolves. */
-  async syncNames(): Promise<void> {
-    this.#hasNewNames = false
-    try {
-      await this.#context.fs.syncDirectory(this.#directory)
-      if (this.#isDirectoryNew) await this.#context.fs.syncDirectory(parentOf(this.#directory))
-      this.#isDirectoryNew = false
-    } catch (error) {
-      this.#hasNewNames = true
-      throw error
-    }
+  syncNames(): Promise<void> {
+    return this.#directory.sync()
   }
 
   // ---- durability and retention
@@ -380,7 +362,7 @@ export class SegmentList {
       }
     }
     for (const segment of [...this.#segments]) if (segment.isUnsynced) await segment.sync()
-    if (this.#hasNewNames) await this.syncNames()
+    if (this.#directory.hasNewNames) await this.syncNames()
     return marks
   }
 
@@ -421,7 +403,7 @@ export class SegmentList {
   /** Deletes the segments that end at or below `offset`; one is left, whose name says where the log ends. */
   async removeBelow(offset: number): Promise<void> {
     const isAny = this.#segments.length > 1 && this.#segments[0]!.nextOffset <= offset
-    if (isAny && this.#hasNewNames) await this.syncNames()
+    if (isAny && this.#directory.hasNewNames) await this.syncNames()
     while (this.#segments.length > 1 && this.#segments[0]!.nextOffset <= offset) {
       const segment = this.#segments.shift()!
       this.#rolled.delete(segment)
@@ -438,7 +420,7 @@ export class SegmentList {
     this.#rolled.clear()
     this.#damagedSegments.clear()
     this.#gaps.clear()
-    await removeDirectory(this.#context.fs, this.#directory)
+    await removeDirectory(this.#context.fs, this.#directory.path)
   }
 
   async close(): Promise<void> {
@@ -447,34 +429,22 @@ export class SegmentList {
 
   async #findBases(): Promise<number[]> {
     const { fs } = this.#context
-    const names = await fs.list(this.#directory).catch((error) => {
-      if (codeOf(error) === 'ENOENT') return undefined
-      throw error
-    })
-    this.#hasDirectory = names !== undefined
+    const names = await this.#directory.list()
     // Never finished: the file it was to replace is whole.
     for (const name of names ?? []) {
       const isUnfinished = name.endsWith(`.log${REWRITE_SUFFIX}`) || name === METADATA_TEMPORARY
-      if (isUnfinished) await fs.remove(`${this.#directory}/${name}`)
+      if (isUnfinished) await fs.remove(`${this.#directory.path}/${name}`)
     }
     const bases = (names ?? []).map(baseOffsetOf).filter((base) => base !== undefined)
     return bases.sort((a, b) => a - b)
   }
 
   async #create(baseOffset: number): Promise<Segment> {
-    await this.#makeDirectory()
-    const segment = await Segment.create(this.#context, this.#directory, baseOffset)
+    const segment = await this.#directory.add(() =>
+      Segment.create(this.#context, this.#directory.path, baseOffset),
+    )
     this.#segments.push(segment)
-    this.#hasNewNames = true
     return segment
-  }
-
-  async #makeDirectory(): Promise<void> {
-    if (this.#hasDirectory) return
-    await this.#context.fs.makeDirectory(this.#directory)
-    this.#hasDirectory = true
-    this.#isDirectoryNew = true
-    this.#hasNewNames = true
   }
 
   #holding(offset: number): Segment | undefined {
@@ -491,10 +461,10 @@ export class SegmentList {
 
   async #removeFiles(bases: readonly number[]): Promise<void> {
     for (const baseOffset of bases) {
-      const segment = await Segment.open(this.#context, this.#directory, baseOffset)
+      const segment = await Segment.open(this.#context, this.#directory.path, baseOffset)
       await segment.remove()
     }
     // As with a cut: they must not come back behind other records.
-    await this.#context.fs.syncDirectory(this.#directory)
+    await this.#context.fs.syncDirectory(this.#directory.path)
   }
 }

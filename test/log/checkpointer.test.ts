@@ -3,6 +3,7 @@
 import * as assert from 'uvu/assert'
 import { contents } from '../support/recovered-log.ts'
 import { SickDisk } from '../support/sick-disk.ts'
+import { STORE } from '../support/small-log.ts'
 import { suite } from '../support/suite.ts'
 
 const test = suite('checkpointer')
@@ -66,6 +67,26 @@ test('what a failed sync has lost ends the log, and the next start has it', asyn
   assert.is((await contents(again!)).length, 100)
   assert.is(await disk.append(other!, 3000), 3000)
   assert.equal(disk.log.health().reasons, [])
+})
+
+test('a directory that is removed while the log runs is made again', async () => {
+  const disk = new SickDisk()
+  const [bare, well] = await disk.create(2)
+  await disk.append(bare!, 300)
+  await disk.append(well!, 3000)
+  disk.fs.lose(`${STORE}/t-0`)
+  // Its open file is full at some time, and the next one has nowhere to be.
+  assert.is(await disk.append(bare!, 300), 300)
+  await bare!.segments.roll()
+  assert.is(await disk.append(bare!, 300), 300)
+  assert.is(await disk.append(well!, 3000), 3000)
+  assert.is(disk.failure, undefined)
+  assert.ok(disk.segmentOf(0))
+  await disk.start()
+  const [again, other] = disk.partitions()
+  assert.is(again!.highWatermark, 900)
+  assert.is(other!.highWatermark, 6000)
+  assert.is((await contents(again!)).length, 900)
 })
 
 test.run()
