@@ -5,6 +5,9 @@
 //        → segment data synced, one file at a time → their directories → checkpoint → old file free
 //
 // - The state in a checkpoint is the one of that first commit: nothing in it is not yet durable.
+// - A partition whose segments take nothing, though there is room, holds up no other: its tails are
+//   journaled again in every generation, up to half a file of them; above that it is waited for, with
+//   as many journal files as there may be.
 // - A checkpoint that fails (full disk) is tried again; meanwhile commits go on until the journal
 //   is full, and then wait.
 // - What is deleted or made hollow must not come back out of the journal at the next start, which
@@ -42,7 +45,12 @@ export interface CheckpointerOptions {
   clock: Clock
   logger: Logger
   /** Tails up to this size are journaled again instead of sealed; and all of them together. */
-  carry: { tailBytesMax: number; totalBytesMax: number }
+  carry: {
+    tailBytesMax: number
+    totalBytesMax: number
+    /** Of partitions whose segments take nothing: they are journaled again, whatever their size. */
+    stuckBytesMax: number
+  }
 }
 
 /** What has to happen before the generations below `generation` are free. */
@@ -73,6 +81,8 @@ export class Checkpointer {
   #sealTargets: Release['sealTargets'] = []
   #wanted: Release | undefined
   #running: Promise<void> | undefined
+  /** The release under way waits for segments that take nothing: the next generation is the way out. */
+  #isHeldUp = false
   #isEnding = false
   /** Of the trouble. */
   #cause: unknown
@@ -95,7 +105,8 @@ export class Checkpointer {
     const { journal, committer } = this.#options
     for (;;) {
       // Without a checkpoint on its way (after a file was given up) nothing will free one.
-      const mayAdd = this.#running === undefined
+      const isReleasing = this.#running !== undefined
+      const mayAdd = !isReleasing || this.#isHeldUp
       const isRolled = await this.#attempt('no journal file can be begun', () =>
         journal.roll(this.#oldestNeeded, mayAdd),
       )
@@ -106,8 +117,9 @@ export class Checkpointer {
         throw new AgentError('CLOSED', this.trouble!, { cause: this.#cause })
       }
       if (isRolled === undefined) continue
-      if (mayAdd) throw new AgentError('STORAGE_IO', 'the journal has no file left')
-      await this.#running
+      if (!isReleasing) throw new AgentError('STORAGE_IO', 'the journal has no file left')
+      await Promise.race([this.#running, sleep(this.#options.clock, RETRY_MS)])
+      if (this.#isHeldUp && this.#isEnding) throw new AgentError('CLOSED', 'the log is closed')
     }
     this.#carryOrFreeze()
     committer.expectCarry()
@@ -239,6 +251,7 @@ export class Checkpointer {
   #carryOrFreeze(): void {
     const { partitions, committer, carry } = this.#options
     let total = 0
+    let stuckTotal = 0
     // The smallest first: each that is carried saves a segment a write and a sync.
     const bySize = [...partitions()].sort((a, b) => a.tailBytes - b.tailBytes)
     for (const partition of bySize) {
@@ -247,10 +260,16 @@ export class Checkpointer {
       const isSmall =
         tail.length <= carry.tailBytesMax && total + tail.length <= carry.totalBytesMax
       if (more.length === 0 && tail.kind === 'records' && !tail.frozen && isSmall) {
-        tail.journaledLength = 0
-        tail.journaledCount = 0
+        tail.carry()
         committer.carry(partition)
         total += tail.length
+        continue
+      }
+      const { isStuck, tailBytes } = partition
+      if (isStuck && stuckTotal + tailBytes <= carry.stuckBytesMax) {
+        for (const each of partition.tails) each.carry()
+        committer.carry(partition)
+        stuckTotal += tailBytes
         continue
       }
       partition.freeze()
@@ -275,12 +294,7 @@ export class Checkpointer {
       // The log has failed or closed: there is nothing to release any more.
       return
     }
-    for (const { partition, offset } of release.sealTargets) {
-      // A partition that was deleted meanwhile has nothing to wait for.
-      await partition.sealed(offset).catch(() => {})
-      if (committer.failure !== undefined) return
-      if (!partition.isDiscarded && partition.sealedOffset < offset) return
-    }
+    for (const target of release.sealTargets) if (!(await this.#isSealed(target))) return
     for (;;) {
       const isWritten = await this.#attempt('no checkpoint can be written', async () => {
         await this.#write(() => release, true)
@@ -288,6 +302,34 @@ export class Checkpointer {
       })
       if (isWritten === true || this.#isEnding || committer.failure !== undefined) return
     }
+  }
+
+  /** False: that release is nothing any more. */
+  async #isSealed({ partition, offset }: Release['sealTargets'][number]): Promise<boolean> {
+    let isOver = false
+    let wake = () => {}
+    const end = () => {
+      isOver = true
+      wake()
+    }
+    partition.sealed(offset).then(end, end)
+    partition.onSealRefused = () => wake()
+    try {
+      while (!isOver) {
+        // A later generation carries what cannot be sealed, and its release frees these files, too.
+        this.#isHeldUp = partition.isStuck
+        if (partition.isStuck && this.#wanted !== undefined) return false
+        await new Promise<void>((resolve) => {
+          wake = resolve
+        })
+      }
+    } finally {
+      this.#isHeldUp = false
+      partition.onSealRefused = undefined
+    }
+    if (this.#options.committer.failure !== undefined) return false
+    // A partition that was deleted meanwhile has nothing to wait for.
+    return partition.isDiscarded || partition.sealedOffset >= offset
   }
 
   /** Undefined: the disk refused, some time has passed and it may be tried again. */

@@ -429,7 +429,11 @@ export class Log {
       partitions: () => this.#topics.partitions(),
       clock,
       logger,
-      carry: { tailBytesMax: carryTailBytes, totalBytesMax },
+      carry: {
+        tailBytesMax: carryTailBytes,
+        totalBytesMax,
+        stuckBytesMax: Math.floor(journalBytes / 2),
+      },
     }
     return new Checkpointer(options, last)
   }

@@ -67,6 +67,10 @@ export class PartitionLog {
   fullSince: number | undefined
   /** Something of it is being given up: nobody reads it to send it until that is done. */
   dropping: Promise<void> | undefined
+  /** Its segments take nothing, and not for want of room. */
+  isStuck = false
+  /** Called when a segment took nothing; the checkpointer's. */
+  onSealRefused: (() => void) | undefined
   /** Has bytes that are in no commit yet; the committer's mark. */
   dirty = false
   /** End of what the commit in flight holds; the committer's mark. */

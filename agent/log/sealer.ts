@@ -10,6 +10,7 @@ import { type Clock, sleep } from '../base/clock.ts'
 import { AgentError, codeOf } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
 import type { PartitionLog } from './partition-log.ts'
+import { isNoSpace } from './reserve.ts'
 
 const RETRY_MS = 1000
 
@@ -79,6 +80,7 @@ export class Sealer {
       assert(partition !== undefined, 'the queue has a first element')
       this.#queue.delete(partition)
       const failure = await this.#sealAll(partition)
+      partition.isStuck = failure !== undefined && !isNoSpace(failure)
       if (failure === undefined) {
         this.#troubles.delete(partition)
         failed = 0
@@ -89,6 +91,7 @@ export class Sealer {
         this.#logger.error(`${message}; its records stay in the journal`)
       this.#troubles.set(partition, message)
       if (this.#isEnding) partition.fail(failure)
+      partition.onSealRefused?.()
       if (this.#isEnding || this.#closed) continue
       // The others go first: one bad place on the disk is nothing to them.
       this.#queue.add(partition)

@@ -79,6 +79,12 @@ export class RecordTail {
     return true
   }
 
+  /** The next commit holds all of it once more. */
+  carry(): void {
+    this.journaledLength = 0
+    this.journaledCount = 0
+  }
+
   markJournaled(): void {
     this.journaledLength = this.length
     this.journaledCount = this.count
@@ -131,6 +137,11 @@ export class BatchTail {
 
   get durableLength(): number {
     return this.durable ? this.bytes.length : 0
+  }
+
+  /** The next commit holds it once more. */
+  carry(): void {
+    this.journaled = false
   }
 
   markJournaled(): void {

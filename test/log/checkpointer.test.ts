@@ -69,6 +69,29 @@ test('what a failed sync has lost ends the log, and the next start has it', asyn
   assert.equal(disk.log.health().reasons, [])
 })
 
+test('a partition whose segments take nothing holds up no other', async () => {
+  const disk = new SickDisk()
+  const [sick, well] = await disk.create(2)
+  await disk.append(sick!, 100)
+  disk.refusal = ({ operation, path }) =>
+    ['open', 'write'].includes(operation) && path.includes('/t-0/') && path.endsWith('.log')
+  assert.is(await disk.append(sick!, 60), 60)
+  assert.is(await disk.append(well!, 10_000, 300), 10_000)
+  assert.match(disk.log.health().reasons.join(), /segment of t-0 cannot be written/)
+  const journals = () => disk.fs.paths().filter((path) => /journal-\d+$/.test(path)).length
+  assert.ok(journals() <= 4, `${journals()} files`)
+  assert.is(await disk.append(sick!, 60), 60)
+  disk.refusal = () => false
+  await disk.start()
+  assert.equal(
+    disk.partitions().map(({ highWatermark }) => highWatermark),
+    [220, 10_000],
+  )
+  assert.is((await contents(disk.partitions()[0]!)).length, 220)
+  assert.is(await disk.append(disk.partitions()[1]!, 3000), 3000)
+  assert.equal(disk.log.health().reasons, [])
+})
+
 test('a directory that is removed while the log runs is made again', async () => {
   const disk = new SickDisk()
   const [bare, well] = await disk.create(2)
