@@ -3,10 +3,13 @@
 
 import { readdir, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { Codecs } from '../../wasm/codecs.ts'
+import { Kernel } from '../../wasm/kernel.ts'
 import { AgentError } from '../base/errors.ts'
 import { Metrics } from '../base/telemetry.ts'
 import { nodeFileSystem } from '../log/file-system.ts'
 import { Log } from '../log/log.ts'
+import { findPartitionDirectories } from '../log/partition-directories.ts'
 import { repairStore } from '../log/repair.ts'
 import { withReserveOf } from '../log/reserve.ts'
 import { lockStore } from '../log/store-lock.ts'
@@ -88,6 +91,10 @@ async function storeOf(
   )
   const names = isFolder ? await nodeFileSystem.list(directory) : []
   if (names.some((name) => /^(journal-\d+|checkpoint-[01])$/.test(name))) return directory
+  // A start rebuilds these alone. Kafka's own directories look the same, but for the metadata.
+  const parts = { fs: nodeFileSystem, directory, codecs: new Codecs(new Kernel()) }
+  const partitions = isFolder ? await findPartitionDirectories(parts) : []
+  if (partitions.some(({ metadata }) => metadata !== undefined)) return directory
   throw new AgentError('INPUT_USAGE', `${directory} holds no store`)
 }
 

@@ -13,17 +13,16 @@
 
 import type { Codecs } from '../../wasm/codecs.ts'
 import type { Kernel } from '../../wasm/kernel.ts'
-import { codeOf } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
 import type { Checkpoint, PartitionMark } from './checkpoint.ts'
 import type { FileSystem } from './file-system.ts'
 import { JournalDigest } from './journal-digest.ts'
 import { knownEndOf } from './known-end.ts'
-import { type PartitionMetadata, readMetadata } from './partition-metadata.ts'
+import { type FoundDirectory, findPartitionDirectories } from './partition-directories.ts'
+import type { PartitionMetadata } from './partition-metadata.ts'
 import { recoveryOffsetOf } from './recovery-offset.ts'
-import { baseOffsetOf } from './segment-file.ts'
 import type { Survey } from './store-survey.ts'
-import { isBygone, isTopicName, newTopicId, PARTITIONS_MAX, type TopicRecord } from './topic.ts'
+import { isBygone, newTopicId, type TopicRecord } from './topic.ts'
 
 export interface RebuildParts {
   fs: FileSystem
@@ -33,40 +32,6 @@ export interface RebuildParts {
   logger: Logger
   /** What the gateway is called, when the store does not say. */
   gateway: string | undefined
-}
-
-/** A directory that is a partition's, by its name and by what is in it. */
-interface PartitionDirectory {
-  name: string
-  topic: string
-  partition: number
-  /** First offsets of its segments, ascending. */
-  bases: number[]
-  metadata: PartitionMetadata | undefined
-}
-
-export async function findPartitionDirectories(
-  parts: Pick<RebuildParts, 'fs' | 'directory' | 'codecs'>,
-): Promise<PartitionDirectory[]> {
-  const { fs, directory, codecs } = parts
-  const found: PartitionDirectory[] = []
-  for (const name of await fs.list(directory)) {
-    const [, topic = '', number = ''] = /^(.+)-(0|[1-9]\d{0,3})$/.exec(name) ?? []
-    if (!isTopicName(topic) || Number(number) >= PARTITIONS_MAX) continue
-    const path = `${directory}/${name}`
-    const names = await fs.list(path).catch((error) => {
-      if (['ENOTDIR', 'ENOENT', 'EIO'].includes(codeOf(error))) return []
-      throw error
-    })
-    const metadata = await readMetadata(fs, path, codecs).catch(() => undefined)
-    const isIts = metadata?.topic === topic && metadata.partition === Number(number)
-    const bases = names.map(baseOffsetOf).filter((base) => base !== undefined)
-    if (bases.length === 0 && !isIts) continue
-    bases.sort((a, b) => a - b)
-    const place = { name, topic, partition: Number(number), bases }
-    found.push({ ...place, metadata: isIts ? metadata : undefined })
-  }
-  return found
 }
 
 export async function rebuild(parts: RebuildParts, survey: Survey): Promise<Checkpoint> {
@@ -113,14 +78,10 @@ export async function rebuild(parts: RebuildParts, survey: Survey): Promise<Chec
 class TopicRebuild {
   readonly #parts: RebuildParts
   readonly #digest: JournalDigest
-  readonly #directories: Map<string, PartitionDirectory[]>
+  readonly #directories: Map<string, FoundDirectory[]>
   #nextLogId: number
 
-  constructor(
-    parts: RebuildParts,
-    digest: JournalDigest,
-    directories: readonly PartitionDirectory[],
-  ) {
+  constructor(parts: RebuildParts, digest: JournalDigest, directories: readonly FoundDirectory[]) {
     this.#parts = parts
     this.#digest = digest
     this.#directories = new Map(directories.map(({ topic }) => [topic, []]))
@@ -146,7 +107,7 @@ class TopicRebuild {
 
   *partitions(): Iterable<{
     logId: number
-    directory: PartitionDirectory | undefined
+    directory: FoundDirectory | undefined
     isLimited: boolean
   }> {
     for (const [key, value] of this.#digest.state) {
@@ -175,7 +136,7 @@ class TopicRebuild {
   }
 
   /** What the state is to say of a topic; undefined: what it says already. */
-  #recordOf(topic: string, directories: readonly PartitionDirectory[]): TopicRecord | undefined {
+  #recordOf(topic: string, directories: readonly FoundDirectory[]): TopicRecord | undefined {
     const { logger } = this.#parts
     const stored = this.#digest.state.get(`topic/${topic}`)?.toString()
     const known = stored === undefined ? undefined : (JSON.parse(stored) as TopicRecord)
@@ -200,7 +161,7 @@ class TopicRebuild {
     return { id, settings: known.settings, logIds }
   }
 
-  #invent(topic: string, directories: readonly PartitionDirectory[]): TopicRecord {
+  #invent(topic: string, directories: readonly FoundDirectory[]): TopicRecord {
     const gateway = this.#digest.state.get('store/gateway')?.toString() ?? this.#parts.gateway
     const partitions = 1 + Math.max(...directories.map(({ partition }) => partition))
     const replicated = gateway !== undefined && topic.startsWith(`${gateway}.`)
@@ -210,7 +171,7 @@ class TopicRebuild {
 }
 
 /** Log ids are never used twice: the newest topic of a name has the highest. */
-function newestOf(directories: readonly PartitionDirectory[]): PartitionMetadata | undefined {
+function newestOf(directories: readonly FoundDirectory[]): PartitionMetadata | undefined {
   let newest: PartitionMetadata | undefined
   for (const { metadata } of directories) {
     if (metadata?.logIds[0] === undefined) continue

@@ -5,16 +5,13 @@ import type { Logger } from '../base/telemetry.ts'
 import type { PartitionLog } from './partition-log.ts'
 import type { JournalHole, Survey } from './store-survey.ts'
 
-/** What does not tell everything any more. */
-export type LostHistory = 'checkpoints' | 'journal'
-
 const PARTITIONS_SHOWN_MAX = 16
 const STATE = 'QoS 2 packet ids, sessions, producer states and cursors'
 
-export function tellDamage(logger: Logger, survey: Survey, history: LostHistory | undefined): void {
+export function tellDamage(logger: Logger, survey: Survey): void {
   for (const { path } of survey.badCheckpoints) {
     const name = nameOf(path)
-    if (history !== undefined) logger.error(`${name} does not hold`)
+    if (survey.lost !== undefined) logger.error(`${name} does not hold`)
     else logger.warn(`${name} does not hold; the other copy and the journal are used`)
   }
   for (const { path, isHeaderLost, frames } of survey.journals) {
@@ -26,8 +23,7 @@ export function tellDamage(logger: Logger, survey: Survey, history: LostHistory 
 
 export function tellHistory(
   logger: Logger,
-  { checkpoint, holes, journals }: Survey,
-  history: LostHistory,
+  { checkpoint, holes, journals, lost: history }: Survey,
   partitions: Iterable<PartitionLog>,
 ): void {
   if (history === 'checkpoints') {

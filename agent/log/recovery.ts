@@ -32,8 +32,8 @@ import { readJournalBytes } from './journal-reader.ts'
 import { knownEndOf } from './known-end.ts'
 import type { PartitionLog } from './partition-log.ts'
 import type { Quarantine } from './quarantine.ts'
-import { findPartitionDirectories, rebuild } from './rebuild.ts'
-import { type LostHistory, tellDamage, tellHistory } from './recovery-report.ts'
+import { rebuild } from './rebuild.ts'
+import { tellDamage, tellHistory } from './recovery-report.ts'
 import { Replay, writeAgain } from './replay.ts'
 import type { StateStore } from './state-store.ts'
 import { type Survey, type SurveyedJournal, surveyStore } from './store-survey.ts'
@@ -79,9 +79,9 @@ export interface Recovered {
 export async function recover(target: RecoveryTarget): Promise<Recovered> {
   const { fs, state, logger } = target
   const survey = await surveyStore(target)
-  const lost = await lostHistory(target, survey)
-  tellDamage(logger, survey, lost)
-  await keepDamaged(target, survey, lost)
+  const { lost } = survey
+  tellDamage(logger, survey)
+  await keepDamaged(target, survey)
   const read = survey.checkpoint
   if (read !== undefined) target.timeSeen(read.content.time)
   const isAgain =
@@ -94,7 +94,7 @@ export async function recover(target: RecoveryTarget): Promise<Recovered> {
   }
   const replay = await replayAll(target, survey, marks, lost === undefined)
   if (lost !== undefined) hollowKnownEnds(target)
-  if (lost !== undefined) tellHistory(logger, survey, lost, target.partitions())
+  if (lost !== undefined) tellHistory(logger, survey, target.partitions())
   for (const { path } of survey.badCheckpoints) await forget(fs, path)
   for (const path of replay.unwritable) {
     logger.warn(`${path} cannot be written to; the journal goes on in another file`)
@@ -110,25 +110,6 @@ export async function recover(target: RecoveryTarget): Promise<Recovered> {
   const isNeeded = replay.unwritable.length > 0
   const repair = isSound ? undefined : { copies, lastSequence: survey.lastSequence, isNeeded }
   return { ...position(survey, replay, lost !== undefined), frames: replay.frames, repair }
-}
-
-/** What of checkpoint and journal does not tell everything; undefined when they do. */
-async function lostHistory(
-  target: RecoveryTarget,
-  survey: Survey,
-): Promise<LostHistory | undefined> {
-  const { checkpoint, badCheckpoints, journals, holes } = survey
-  const [hole] = holes
-  const isBegun = journals.some(({ frames }) => frames > 0)
-  if (checkpoint !== undefined || isBegun) {
-    if (hole === undefined) return undefined
-    // A store that was never checkpointed has all of it in the journal, from its first frame on.
-    return checkpoint === undefined && hole.from === 1 && hole.file === undefined
-      ? 'checkpoints'
-      : 'journal'
-  }
-  const isNew = badCheckpoints.length === 0 && (await findPartitionDirectories(target)).length === 0
-  return isNew ? undefined : 'checkpoints'
 }
 
 /** A segment holds what the journal should and does not: it may not be on the disk. */
@@ -204,13 +185,9 @@ function position(
 }
 
 /** Copies what does not hold before anything is written over it. */
-async function keepDamaged(
-  { fs, quarantine }: RecoveryTarget,
-  survey: Survey,
-  lost: LostHistory | undefined,
-): Promise<void> {
+async function keepDamaged({ fs, quarantine }: RecoveryTarget, survey: Survey): Promise<void> {
   // One copy alone is what a crash leaves of a checkpoint that was being written.
-  for (const { path, bytes } of lost === undefined ? [] : survey.badCheckpoints) {
+  for (const { path, bytes } of survey.lost === undefined ? [] : survey.badCheckpoints) {
     await quarantine.keep(path.slice(path.lastIndexOf('/') + 1), bytes)
   }
   for (const journal of survey.journals.filter(isDamaged)) {

@@ -20,6 +20,7 @@ import {
   readFrames,
   readJournalBytes,
 } from './journal-reader.ts'
+import { findPartitionDirectories } from './partition-directories.ts'
 import { newerFormat } from './store-format.ts'
 
 export interface SurveyedJournal {
@@ -49,6 +50,9 @@ export interface JournalHole {
   position: number
 }
 
+/** What does not tell everything any more. */
+export type LostHistory = 'checkpoints' | 'journal'
+
 export interface Survey {
   checkpoint: { path: string; bytes: Buffer; content: Checkpoint } | undefined
   /** Copies that are there and do not hold, with what can be read of them. */
@@ -62,6 +66,8 @@ export interface Survey {
   holes: JournalHole[]
   /** Of the greatest number that a frame has, or had. */
   lastSequence: number
+  /** Undefined: checkpoint and journal tell everything. */
+  lost: LostHistory | undefined
 }
 
 interface StoreParts {
@@ -114,7 +120,25 @@ export async function surveyStore(parts: StoreParts): Promise<Survey> {
   const files = found.map(({ path, header }) => {
     return { path, generation: generations.get(path) ?? header?.generation ?? 0 }
   })
-  return { checkpoint, badCheckpoints, journals, files, unusable, holes, lastSequence }
+  const survey = { checkpoint, badCheckpoints, journals, files, unusable, holes, lastSequence }
+  return { ...survey, lost: await lostHistory(parts, survey) }
+}
+
+async function lostHistory(
+  parts: StoreParts,
+  { checkpoint, badCheckpoints, journals, holes }: Omit<Survey, 'lost'>,
+): Promise<LostHistory | undefined> {
+  const [hole] = holes
+  const isBegun = journals.some(({ frames }) => frames > 0)
+  if (checkpoint !== undefined || isBegun) {
+    if (hole === undefined) return undefined
+    // A store that was never checkpointed has all of it in the journal, from its first frame on.
+    return checkpoint === undefined && hole.from === 1 && hole.file === undefined
+      ? 'checkpoints'
+      : 'journal'
+  }
+  const isNew = badCheckpoints.length === 0 && (await findPartitionDirectories(parts)).length === 0
+  return isNew ? undefined : 'checkpoints'
 }
 
 /** Puts the files in order and counts their frames. */

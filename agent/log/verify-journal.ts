@@ -43,6 +43,8 @@ export interface JournalFacts {
   state: Map<string, Buffer>
   /** By log id: what the journal holds, in its order, neighbours joined. */
   journaled: Map<number, OffsetRange[]>
+  /** The next start takes in what the state does not know. */
+  isRebuilt: boolean
 }
 
 /** Fault: STORE_MISMATCH when the store has a newer format. */
@@ -53,7 +55,9 @@ export async function checkJournal(context: JournalContext): Promise<JournalFact
   const check = new JournalCheck(context, survey)
   await check.run()
   context.findings.totals.stateEntries = check.state.size
-  return { checkpoint: survey.checkpoint?.content, state: check.state, journaled: check.journaled }
+  const { state, journaled } = check
+  const isRebuilt = survey.lost !== undefined
+  return { checkpoint: survey.checkpoint?.content, state, journaled, isRebuilt }
 }
 
 function checkCheckpoints({ directory, findings, progress }: JournalContext, survey: Survey): void {
@@ -63,6 +67,11 @@ function checkCheckpoints({ directory, findings, progress }: JournalContext, sur
     // One copy may be torn by the crash that stopped the agent while it was written.
     if (checkpoint === undefined) findings.lost('checkpoint', path, 0, 'checkpoint does not hold')
     else findings.wrong('checkpoint', path, 0, 'checkpoint does not hold; the other copy does')
+  }
+  if (survey.lost === 'checkpoints' && badCheckpoints.length === 0) {
+    const what =
+      'no checkpoint is left, and the journal does not tell all: a start rebuilds the topics'
+    findings.lost('checkpoint', directory, 0, `${what} from their directories; the rest is lost`)
   }
   if (checkpoint === undefined) return
   const { number } = checkpoint.content

@@ -12,7 +12,7 @@ import { Codecs } from '../../wasm/codecs.ts'
 import { Kernel } from '../../wasm/kernel.ts'
 import type { FileSystem } from './file-system.ts'
 import { type Finding, Findings, type KnownLoss, type VerifyTotals } from './findings.ts'
-import { METADATA_FILE, readMetadata } from './partition-metadata.ts'
+import { partitionDirectory } from './partition-directories.ts'
 import { QUARANTINE_DIRECTORY } from './quarantine.ts'
 import { RESERVE_NAME } from './reserve.ts'
 import type { TopicRecord } from './topic.ts'
@@ -75,10 +75,11 @@ function* partitionsOf({ checkpoint, state, journaled }: JournalFacts) {
 }
 
 async function checkRest(
-  { fs, codecs, directory, findings, progress }: Context,
-  { state }: JournalFacts,
+  context: Context,
+  { state, isRebuilt }: JournalFacts,
   partitions: ReadonlySet<string>,
 ): Promise<void> {
+  const { fs, directory, findings, progress } = context
   for (const name of await fs.list(directory)) {
     const path = `${directory}/${name}`
     if (partitions.has(name) || OWN_NAMES.test(name) || state.has(`deleted/${name}`)) continue
@@ -89,20 +90,19 @@ async function checkRest(
         findings.totals.quarantineFiles++
         findings.totals.quarantineBytes += (await fs.size(`${path}/${file}`)) ?? 0
       }
-    } else if (await isLostPartition(fs, path, codecs)) {
+    } else if ((await partitionDirectory(context, name)) === undefined) {
+      findings.note('stray', path, 0, 'belongs to nothing in this store')
+    } else if (isRebuilt) {
       findings.wrong(
         'checkpoint',
         path,
         0,
-        `a partition that the state has lost; its ${METADATA_FILE} knows it`,
+        'a partition that the state has lost; a start takes it in',
       )
     } else {
-      findings.note('stray', path, 0, 'belongs to nothing in this store')
+      // What a crash left of a topic that was deleted looks like this too.
+      const what = 'a partition that the state does not know: no start serves it, nor removes it'
+      findings.note('stray', path, 0, what)
     }
   }
-}
-
-/** With both checkpoints gone, recovery takes partitions from their directories. */
-async function isLostPartition(fs: FileSystem, path: string, codecs: Codecs): Promise<boolean> {
-  return (await readMetadata(fs, path, codecs).catch(() => undefined)) !== undefined
 }

@@ -175,6 +175,22 @@ test('a folder without a store is said to be none', async () => {
   }
 })
 
+test('partitions alone are a store that lost something, and --repair rebuilds it', async () => {
+  const copy = join(root, 'partitions-alone')
+  cpSync(store, copy, { recursive: true })
+  for (const name of readdirSync(copy)) {
+    if (/^(journal|checkpoint)-/.test(name)) rmSync(join(copy, name))
+  }
+  const { code, out } = await tributary(['verify', copy])
+  assert.is(code, 1)
+  assert.match(out, `LOST  ${copy}: no checkpoint is left`)
+  assert.match(out, '--repair')
+  const repaired = await tributary(['verify', copy, '--repair'])
+  assert.is(repaired.code, 0)
+  assert.match(repaired.out, `fixed ${copy} (no checkpoint is left`)
+  assert.match(repaired.out, ` ${RECORDS} records, `)
+})
+
 test('against its mirror every record is identical', async () => {
   await withMirror('same', { count: RECORDS }, async (address) => {
     const { code, out } = await tributary(['verify', store, '--against', address])

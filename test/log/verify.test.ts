@@ -268,6 +268,49 @@ test('finds a checkpoint that does not hold, fatal only without the other copy',
   )
 })
 
+test('a store of which only the partitions are left has lost something', async () => {
+  for (const loss of ['empty', 'blank', 'gone'] as const) {
+    for (const hasMetadata of [true, false]) {
+      const fs = new SimFileSystem(1)
+      const log = await openSmallLog(fs)
+      const topic = await log.createTopic('plant.sensors', { partitions: 1, replicated: true })
+      await appendRecords(log, topic.partitions[0]!, 100)
+      await topic.partitions[0]!.seal()
+      await appendRecords(log, topic.partitions[0]!, 50)
+      const left = fs.kill()
+      for (const path of left.paths()) {
+        const size = left.contents(path).length
+        if (!hasMetadata && path.endsWith('/partition.metadata')) left.lose(path)
+        if (!/\/(journal|checkpoint)-\d+$/.test(path)) continue
+        if (loss === 'gone') left.lose(path)
+        else left.shorten(path, 0)
+        if (loss === 'blank') await (await left.open(path, 'write')).truncate(size)
+      }
+      const { ok, findings } = await verify(left)
+      assert.not.ok(ok, loss)
+      const texts = findings.filter(({ fatal, repairable }) => fatal || repairable).map(textOf)
+      const partition = 'plant.sensors-0: a partition that the state has lost; a start takes it in'
+      assert.ok(texts.includes(partition), texts.join('\n'))
+      assert.match(texts.join('\n'), /^fatal .*checkpoint/)
+      const again = await openSmallLog(left, { lock: { pid: 1, startOf: async () => 'again' } })
+      await again.close()
+      assert.ok((await verify(left)).ok, loss)
+    }
+  }
+})
+
+test('a partition that a state without damage does not know is told, and no start promised', async () => {
+  const fs = await closedStore()
+  const [path] = segmentsOf(fs)
+  await fs.makeDirectory(`${STORE}/other-3`)
+  const copy = await fs.open(`${STORE}/other-3/${path!.slice(-24)}`, 'create')
+  await copy.write([fs.contents(path!)], 0)
+  await copy.close()
+  const { ok, findings } = await verify(fs)
+  assert.equal([ok, findings.length, findings[0]!.repairable], [true, 1, false])
+  assert.match(textOf(findings[0]!), /^other-3: a partition that the state does not know/)
+})
+
 test('finds rot in a journal whose frames are still needed', async () => {
   const fs = new SimFileSystem(1)
   const log = await openSmallLog(fs)
