@@ -21,26 +21,34 @@ export function isDamage(error: unknown): boolean {
   return isUnreadable(error) || ['CORRUPT_STORE', 'CORRUPT_BATCH', 'ENOENT'].includes(codeOf(error))
 }
 
+/** What `work` gives; undefined when the disk refuses to, again and again. */
+export async function tryToRead<T>(work: () => Promise<T>): Promise<T | undefined> {
+  for (let tries = 0; tries < TRIES; tries++) {
+    try {
+      return await work()
+    } catch (error) {
+      if (!isUnreadable(error)) throw error
+    }
+  }
+  return undefined
+}
+
 /** The whole file, or the beginning of it; undefined when it cannot even be opened. */
-export async function readTolerantly(
+export function readTolerantly(
   fs: FileSystem,
   path: string,
   bytesMax = Number.POSITIVE_INFINITY,
 ): Promise<Buffer | undefined> {
-  for (let tries = 0; tries < TRIES; tries++) {
-    let file: OpenFile | undefined
+  return tryToRead(async () => {
+    const file = await fs.open(path, 'read')
     try {
-      file = await fs.open(path, 'read')
       const bytes = Buffer.alloc(Math.min(await file.size(), bytesMax))
       const length = await fill(file, bytes)
       return bytes.subarray(0, length)
-    } catch (error) {
-      if (!isUnreadable(error)) throw error
     } finally {
-      await file?.close()
+      await file.close()
     }
-  }
-  return undefined
+  })
 }
 
 /** Returns where the file ended. */

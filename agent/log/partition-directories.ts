@@ -1,8 +1,8 @@
 // Which directories of a store are a partition's, whatever the state says of them.
 
 import type { Codecs } from '../../wasm/codecs.ts'
-import { codeOf } from '../base/errors.ts'
 import type { FileSystem } from './file-system.ts'
+import { listPartition } from './partition-directory.ts'
 import { type PartitionMetadata, readMetadata } from './partition-metadata.ts'
 import { baseOffsetOf } from './segment-file.ts'
 import { isTopicName, PARTITIONS_MAX } from './topic.ts'
@@ -42,10 +42,8 @@ export async function partitionDirectory(
   const partition = Number(number)
   if (!isTopicName(topic) || partition >= PARTITIONS_MAX) return undefined
   const path = `${directory}/${name}`
-  const names = await fs.list(path).catch((error) => {
-    if (['ENOTDIR', 'ENOENT', 'EIO'].includes(codeOf(error))) return []
-    throw error
-  })
+  const listing = await listPartition(fs, path)
+  const names = listing.kind === 'names' ? listing.names : []
   const read = await readMetadata(fs, path, codecs).catch(() => undefined)
   const metadata = read?.topic === topic && read.partition === partition ? read : undefined
   const bases = names.map(baseOffsetOf).filter((base) => base !== undefined)

@@ -1,8 +1,64 @@
 // The directory of one partition: what of its names is durable, the name above it, and how it goes with
-// all that is in it. Somebody may remove it while the log runs: then it is made again.
+// all that is in it.
+//
+// - Somebody may remove it while the log runs: then it is made again.
+// - One that the disk does not list, or a file in its place, is set aside under another name: the partition
+//   goes on in a new directory, and what is left of the old one can still be looked at.
 
 import { AgentError, codeOf } from '../base/errors.ts'
+import type { Logger } from '../base/telemetry.ts'
+import { tryToRead } from './bad-sectors.ts'
 import type { FileSystem } from './file-system.ts'
+import { METADATA_TEMPORARY } from './partition-metadata.ts'
+import { baseOffsetOf } from './segment-file.ts'
+import { REWRITE_SUFFIX } from './segment-rewrite.ts'
+
+/** No partition's directory, and no segment, has such a name. */
+const ASIDE_SUFFIX = '.unreadable'
+
+export interface AsideContext {
+  fs: FileSystem
+  logger: Logger
+}
+
+export type Listing = { kind: 'names'; names: string[] } | { kind: 'missing' | 'unreadable' }
+
+/**
+ * What is in a partition's directory. Unreadable: the disk does not say, or a file has its name. Fault:
+ * STORAGE_IO, when this user may not read it, which is no damage.
+ */
+export async function listPartition(fs: FileSystem, path: string): Promise<Listing> {
+  try {
+    const names = await tryToRead(() => fs.list(path))
+    return names === undefined ? { kind: 'unreadable' } : { kind: 'names', names }
+  } catch (error) {
+    const code = codeOf(error)
+    if (code === 'ENOENT') return { kind: 'missing' }
+    if (code === 'ENOTDIR') return { kind: 'unreadable' }
+    if (code !== 'EACCES' && code !== 'EPERM') throw error
+    const message = `${path} cannot be listed (${code}): give it back to the user of this process`
+    throw new AgentError('STORAGE_IO', message, { cause: error })
+  }
+}
+
+/** Under another name, which is durable when it resolves and is told. Fault: STORAGE_IO. */
+export async function setAside({ fs, logger }: AsideContext, path: string): Promise<void> {
+  const parent = parentOf(path)
+  try {
+    const names = new Set((await fs.list(parent)).map((name) => `${parent}/${name}`))
+    let aside = path + ASIDE_SUFFIX
+    for (let number = 2; names.has(aside); number++) aside = `${path}${ASIDE_SUFFIX}.${number}`
+    await fs.rename(path, aside)
+    await fs.syncDirectory(parent)
+    logger.error(`${path} cannot be read: it is ${aside} now, and nothing uses it`)
+  } catch (error) {
+    // Faults of the disk have a code; anything else is a bug.
+    if (codeOf(error) === '') throw error
+    const message = `${path} can neither be read nor be set aside (${String(error)})`
+    const way = 'check its file system, or move it out of the store'
+    throw new AgentError('STORAGE_IO', `${message}: ${way}`, { cause: error })
+  }
+}
 
 /** The directory that holds the name of `path`. */
 export function parentOf(path: string): string {
@@ -13,26 +69,34 @@ export function parentOf(path: string): string {
 
 export class PartitionDirectory {
   readonly path: string
-  readonly #fs: FileSystem
+  readonly #context: AsideContext
   #exists = false
   /** Its own name may not be durable. */
   isNew = false
   /** Names in it may not be durable. */
   hasNewNames = false
 
-  constructor(fs: FileSystem, path: string) {
-    this.#fs = fs
+  constructor(context: AsideContext, path: string) {
+    this.#context = context
     this.path = path
   }
 
-  /** The names in it, in any order; undefined when there is no such directory. */
-  async list(): Promise<string[] | undefined> {
-    const names = await this.#fs.list(this.path).catch((error) => {
-      if (codeOf(error) === 'ENOENT') return undefined
-      throw error
-    })
-    this.#exists = names !== undefined
-    return names
+  /**
+   * What a start finds: the first offsets of the segments, ascending. What was never finished goes: the
+   * file it was to replace is whole.
+   */
+  async findSegments(): Promise<number[]> {
+    const { fs } = this.#context
+    const listing = await listPartition(fs, this.path)
+    if (listing.kind === 'unreadable') await setAside(this.#context, this.path)
+    this.#exists = listing.kind === 'names'
+    if (listing.kind !== 'names') return []
+    for (const name of listing.names) {
+      const isUnfinished = name.endsWith(`.log${REWRITE_SUFFIX}`) || name === METADATA_TEMPORARY
+      if (isUnfinished) await fs.remove(`${this.path}/${name}`)
+    }
+    const bases = listing.names.map(baseOffsetOf).filter((base) => base !== undefined)
+    return bases.sort((a, b) => a - b)
   }
 
   /** Does what makes a name in it. */
@@ -54,8 +118,8 @@ export class PartitionDirectory {
   async sync(): Promise<void> {
     this.hasNewNames = false
     try {
-      await this.#fs.syncDirectory(this.path)
-      if (this.isNew) await this.#fs.syncDirectory(parentOf(this.path))
+      await this.#context.fs.syncDirectory(this.path)
+      if (this.isNew) await this.#context.fs.syncDirectory(parentOf(this.path))
       this.isNew = false
     } catch (error) {
       this.hasNewNames = true
@@ -66,20 +130,22 @@ export class PartitionDirectory {
 
   async #make(): Promise<void> {
     if (this.#exists) return
-    await this.#fs.makeDirectory(this.path)
+    await this.#context.fs.makeDirectory(this.path)
     this.#exists = true
     this.isNew = true
   }
 }
 
-/** Deletes what is in a partition's directory, and the directory; fine when it is gone. */
-export async function removeDirectory(fs: FileSystem, path: string): Promise<void> {
-  const names = await fs.list(path).catch((error) => {
-    if (codeOf(error) === 'ENOENT') return undefined
-    throw error
-  })
-  if (names === undefined) return
-  for (const name of names) {
+/**
+ * Deletes what is in a partition's directory, and the directory; fine when it is gone. What cannot be
+ * looked into is set aside: its name is free then, too.
+ */
+export async function removeDirectory(context: AsideContext, path: string): Promise<void> {
+  const { fs } = context
+  const listing = await listPartition(fs, path)
+  if (listing.kind === 'unreadable') await setAside(context, path)
+  if (listing.kind !== 'names') return
+  for (const name of listing.names) {
     await fs.remove(`${path}/${name}`).catch((error) => {
       if (codeOf(error) !== 'ENOENT') throw error
     })

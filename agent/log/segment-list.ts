@@ -5,27 +5,28 @@
 // - A segment is rolled at `segmentBytes`. Its arrival time (of its newest record, wall time of the
 //   commit) is what retention goes by; it lives in the checkpoint.
 // - A segment that is missing below the recovery point is a gap in the list, until hollow segments
-//   fill it.
+//   fill it. So is one that the disk does not open, and all of them when it does not list them.
 // - What does not hold when it is read is handed to the one who mends it, and read again.
 
 import type { Clock } from '../base/clock.ts'
 import { AgentError, codeOf } from '../base/errors.ts'
-import { isDamage } from './bad-sectors.ts'
+import type { Logger } from '../base/telemetry.ts'
+import { isDamage, tryToRead } from './bad-sectors.ts'
 import type { PartitionMark, SegmentMark } from './checkpoint.ts'
 import type { LostRange } from './loss.ts'
 import { HOLLOW_RECORDS_MAX } from './made-batch.ts'
-import { PartitionDirectory, removeDirectory } from './partition-directory.ts'
-import { METADATA_TEMPORARY } from './partition-metadata.ts'
+import { PartitionDirectory, removeDirectory, setAside } from './partition-directory.ts'
 import { isNoSpace } from './reserve.ts'
 import type { SegmentFacts } from './retention.ts'
 import type { Damage } from './salvage.ts'
 import { Segment, type SegmentContext, type SegmentRead } from './segment.ts'
-import { baseOffsetOf, segmentName } from './segment-file.ts'
+import { segmentName } from './segment-file.ts'
 import { SegmentGaps } from './segment-gaps.ts'
-import { REWRITE_SUFFIX, replaceSegment } from './segment-rewrite.ts'
+import { replaceSegment } from './segment-rewrite.ts'
 
 export interface SegmentListContext extends SegmentContext {
   clock: Clock
+  logger: Logger
   segmentBytes: number
 }
 
@@ -66,7 +67,7 @@ export class SegmentList {
 
   constructor(context: SegmentListContext, directory: string, mender: Mender) {
     this.#context = context
-    this.#directory = new PartitionDirectory(context.fs, directory)
+    this.#directory = new PartitionDirectory(context, directory)
     this.#mender = mender
   }
 
@@ -88,7 +89,7 @@ export class SegmentList {
     marks: readonly SegmentMark[],
     syncedOffset = recoveryOffset,
   ): Promise<number> {
-    const bases = await this.#findBases()
+    const bases = await this.#directory.findSegments()
     const marked = new Map(marks.map((mark) => [mark.baseOffset, mark]))
     const present = new Set(bases)
     this.#directory.isNew = marks.length === 0
@@ -107,6 +108,8 @@ export class SegmentList {
       const next = Math.min(bases[index + 1] ?? Infinity, nextMissing)
       const mark = marked.get(baseOffset)
       const segment = await this.#open(baseOffset, next, recoveryOffset, mark, marks.at(-1))
+      if (segment === undefined) missing.push(baseOffset)
+      if (segment === undefined) continue
       segment.arrival = mark?.arrival ?? this.#context.clock.now()
       if (segment.nextOffset > syncedOffset && syncedOffset < recoveryOffset) {
         this.#directory.hasNewNames = true
@@ -126,15 +129,24 @@ export class SegmentList {
     recoveryOffset: number,
     mark: SegmentMark | undefined,
     lastMark: SegmentMark | undefined,
-  ): Promise<Segment> {
+  ): Promise<Segment | undefined> {
     const isFinished = Number.isFinite(next)
     // One that ends right at the recovery point may have been rolled after it was synced.
     const isSynced = next < recoveryOffset
     const end = isFinished ? next : undefined
     // The last mark is of a segment that was still written to, and may have been for long.
     const known = isSynced && mark !== lastMark ? mark : undefined
-    const segment = await Segment.open(this.#context, this.#directory.path, baseOffset, end, known)
-    if (isSynced) return segment
+    const { path } = this.#directory
+    const segment = await tryToRead(async () => {
+      const opened = await Segment.open(this.#context, path, baseOffset, end, known)
+      // The disk may not even open it.
+      if (!isSynced) await opened.read(0, Buffer.alloc(0))
+      return opened
+    })
+    if (segment === undefined) {
+      await setAside(this.#context, `${path}/${segmentName(baseOffset)}.log`)
+    }
+    if (segment === undefined || isSynced) return segment
     const keep = (damage: Damage) => this.#mender.keep(segment, damage)
     const { damages } = await segment.recover(Math.max(recoveryOffset, baseOffset), keep)
     if (damages.length > 0) this.#damagedSegments.add(segment)
@@ -420,23 +432,11 @@ export class SegmentList {
     this.#rolled.clear()
     this.#damagedSegments.clear()
     this.#gaps.clear()
-    await removeDirectory(this.#context.fs, this.#directory.path)
+    await removeDirectory(this.#context, this.#directory.path)
   }
 
   async close(): Promise<void> {
     for (const segment of this.#segments) await segment.close()
-  }
-
-  async #findBases(): Promise<number[]> {
-    const { fs } = this.#context
-    const names = await this.#directory.list()
-    // Never finished: the file it was to replace is whole.
-    for (const name of names ?? []) {
-      const isUnfinished = name.endsWith(`.log${REWRITE_SUFFIX}`) || name === METADATA_TEMPORARY
-      if (isUnfinished) await fs.remove(`${this.#directory.path}/${name}`)
-    }
-    const bases = (names ?? []).map(baseOffsetOf).filter((base) => base !== undefined)
-    return bases.sort((a, b) => a - b)
   }
 
   async #create(baseOffset: number): Promise<Segment> {

@@ -132,7 +132,7 @@ export class TopicSet {
     }
     this.#orphans.clear()
     for (const key of keys) {
-      await removeDirectory(this.#context.fs, `${this.#context.directory}/${key.slice(8)}`)
+      await removeDirectory(this.#context, `${this.#context.directory}/${key.slice(8)}`)
       this.#state.delete(key)
     }
   }

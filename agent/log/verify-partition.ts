@@ -5,10 +5,10 @@
 // there is lost. Above it the journal has everything again.
 
 import type { Codecs } from '../../wasm/codecs.ts'
-import { codeOf } from '../base/errors.ts'
 import type { FileSystem } from './file-system.ts'
 import type { Findings, KnownLoss } from './findings.ts'
 import { Losses, type LostRange } from './loss.ts'
+import { listPartition } from './partition-directory.ts'
 import { METADATA_FILE, readMetadata } from './partition-metadata.ts'
 import { baseOffsetOf, segmentName } from './segment-file.ts'
 import { REWRITE_SUFFIX } from './segment-rewrite.ts'
@@ -69,10 +69,12 @@ class PartitionCheck {
   async run(): Promise<void> {
     const { fs, findings } = this.#context
     findings.totals.partitions++
-    const names = await fs.list(this.#path).catch((error) => {
-      if (codeOf(error) === 'ENOENT') return []
-      throw error
-    })
+    const listing = await listPartition(fs, this.#path)
+    if (listing.kind === 'unreadable') {
+      const what = 'cannot be listed; a start sets it aside, and goes on without what is in it'
+      findings.wrong('segment', this.#path, 0, what)
+    }
+    const names = listing.kind === 'names' ? listing.names : []
     const bases = names.map(baseOffsetOf).filter((base) => base !== undefined)
     const sealed = await this.#segments(bases.sort((a, b) => a - b))
     if (sealed < this.#synced) {

@@ -13,7 +13,7 @@ import {
   MAX_RECORDS_BYTES,
   readBatchHeader,
 } from '../record/record-batch.ts'
-import { isUnreadable } from './bad-sectors.ts'
+import { isUnreadable, tryToRead } from './bad-sectors.ts'
 import type { FileSystem, OpenFile } from './file-system.ts'
 import { GapTracker } from './gap-tracker.ts'
 import type { LostRange } from './loss.ts'
@@ -63,7 +63,8 @@ const EMPTY = Buffer.alloc(0)
 export async function checkSegment(segment: SegmentToCheck): Promise<SegmentCheck> {
   const walk = new Walk(segment)
   const { fs, stem } = segment
-  const file = await fs.open(`${stem}.log`, 'read')
+  const file = await tryToRead(() => fs.open(`${stem}.log`, 'read'))
+  if (file === undefined) return walk.unopened()
   try {
     await walk.run(file, await file.size())
     return walk.check
@@ -113,6 +114,16 @@ class Walk {
       const damage = hasDamage ? undefined : index.finish()
       if (damage !== undefined) check.indexDamages.push(damage)
     }
+  }
+
+  /** All that the segment should have is damaged. */
+  unopened(): SegmentCheck {
+    const { check } = this
+    const { baseOffset: from, syncedOffset } = this.#segment
+    check.nextOffset = Math.max(from, syncedOffset)
+    const what = 'cannot be opened; a start sets it aside'
+    check.damages.push({ position: 0, what, from, to: check.nextOffset, isBytes: true })
+    return check
   }
 
   /** Batch after batch; undefined when the last one ends where the file ends. */

@@ -5,6 +5,7 @@ import { noLosses } from '../../agent/log/loss.ts'
 import { SimClock } from '../sim/sim-clock.ts'
 import {
   checkServed,
+  DIRECTORY,
   hollowOffsets,
   opened,
   type ServedRecord,
@@ -13,9 +14,10 @@ import {
   served,
   stoppedStore,
 } from '../support/hollow-records.ts'
+import { checkpointsOf } from '../support/recovered-log.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
-import type { SimFileSystem } from '../support/sim-file-system.ts'
-import { appendRecords, STORE } from '../support/small-log.ts'
+import { SimFileSystem } from '../support/sim-file-system.ts'
+import { appendRecords, openSmallLog, STORE } from '../support/small-log.ts'
 import { suite } from '../support/suite.ts'
 
 const test = suite('mending')
@@ -287,6 +289,89 @@ test('a journal with a gap is remembered once, however often it is read', async 
   assert.is(second.partition.losses.totals.journal, lost)
   assert.equal(hollowOffsets(await served(second.partition)), hollow)
   await second.log.close()
+})
+
+/** Each time it is asked, as a bad place on the disk does. */
+function refuse(fs: SimFileSystem, operation: 'list' | 'open', path: string, code = 'EIO'): void {
+  for (let times = 0; times < 3; times++) fs.failNext(operation, { path, code })
+}
+
+test('a directory that cannot be listed, or is a file, costs its segments and no start', async () => {
+  for (const damage of ['EIO', 'EUCLEAN', 'file'] as const) {
+    const fs = new SimFileSystem(1)
+    const log = await openSmallLog(fs)
+    const topic = await log.createTopic('t', { partitions: 2, replicated: false })
+    await appendRecords(log, topic.partitions[1]!, 200)
+    await appendRecords(log, topic.partitions[0]!, 1000)
+    const original = await served(topic.partitions[0]!)
+    const killed = fs.kill()
+    const { recoveryOffset } = checkpointsOf(killed)
+      .at(-1)!
+      .partitions.find(({ logId }) => logId === topic.partitions[0]!.logId)!
+    assert.ok(recoveryOffset > 0 && recoveryOffset < 1000)
+    if (damage === 'file') {
+      await killed.rename(DIRECTORY, `${STORE}/moved`)
+      await (await killed.open(DIRECTORY, 'create')).close()
+    } else refuse(killed, 'list', DIRECTORY, damage)
+    const lock = { pid: 1, startOf: async () => damage }
+    const { log: again, partition } = await opened(killed, { lock })
+    const records = await served(partition)
+    checkServed(partition, records, original)
+    // What the journal has is there.
+    assert.equal(
+      hollowOffsets(records),
+      Array.from({ length: recoveryOffset }, (_, at) => at),
+    )
+    assert.is(partition.losses.totals.file, recoveryOffset)
+    const other = await served(again.topic('t')!.partitions[1]!)
+    assert.equal([other.length, hollowOffsets(other)], [200, []])
+    await appendRecords(again, partition, 50)
+    assert.equal(again.health(), { ok: true, reasons: [] })
+    await again.close()
+    const names = await killed.list(STORE)
+    assert.ok(names.includes('t-0') && names.includes('t-0.unreadable'), names.join())
+    if (damage !== 'file')
+      assert.ok((await killed.list(`${DIRECTORY}.unreadable`)).some((name) => /\.log$/.test(name)))
+  }
+})
+
+test('a refusal that does not last costs nothing, whatever it refuses', async () => {
+  for (const operation of ['list', 'open'] as const) {
+    const { fs, original, bases } = await stoppedStore()
+    fs.failNext(operation, { path: operation === 'list' ? DIRECTORY : segmentPath(bases.at(-1)!) })
+    const { hollow } = await settled(fs, original)
+    assert.equal(hollow, [])
+  }
+})
+
+test('a segment that cannot be opened is set aside', async () => {
+  const { fs, original, bases } = await stoppedStore()
+  const last = bases.at(-1)!
+  refuse(fs, 'open', segmentPath(last))
+  const { hollow, totals, later } = await settled(fs, original)
+  assert.equal([hollow[0], hollow.length], [last, original.length - last])
+  assert.is(totals.file, hollow.length)
+  assert.ok(later.contents(`${segmentPath(last)}.unreadable`).length > 0)
+})
+
+test('a directory that this user may not list ends the start with its name and a way out', async () => {
+  const { fs } = await stoppedStore()
+  fs.failNext('list', { path: DIRECTORY, code: 'EACCES' })
+  const error = await opened(fs).catch((fault) => fault)
+  assert.is(codeOf(error), 'STORAGE_IO')
+  assert.match(String(error), `${DIRECTORY} cannot be listed (EACCES): give it back to the user`)
+  const { log } = await opened(fs, { lock: { pid: 1, startOf: async () => 'again' } })
+  await log.close()
+})
+
+test('a topic whose directory cannot be listed can be deleted', async () => {
+  const { fs } = await stoppedStore()
+  const { log } = await opened(fs)
+  refuse(fs, 'list', DIRECTORY)
+  await log.deleteTopic('t')
+  await log.close()
+  const names = await fs.list(STORE)
+  assert.ok(!names.includes('t-0') && names.includes('t-0.unreadable'), names.join())
 })
 
 test.run()

@@ -311,6 +311,22 @@ test('a partition that a state without damage does not know is told, and no star
   assert.match(textOf(findings[0]!), /^other-3: a partition that the state does not know/)
 })
 
+test('a partition that cannot be listed, or a segment that cannot be opened, is lost data', async () => {
+  for (const operation of ['list', 'open'] as const) {
+    const fs = await closedStore()
+    const [path] = segmentsOf(fs)
+    const refused = operation === 'list' ? SEGMENTS : path!
+    for (let times = 0; times < 3; times++) fs.failNext(operation, { path: refused })
+    const { ok, findings, totals } = await verify(fs)
+    assert.not.ok(ok)
+    const texts = findings.map(textOf).join('\n')
+    assert.match(texts, operation === 'list' ? 'cannot be listed; a start' : 'cannot be opened; a')
+    assert.match(texts, /^fatal plant.sensors-0/m)
+    assert.is(totals.partitions, 2)
+    assert.equal((await verify(fs)).findings.map(textOf), [])
+  }
+})
+
 test('finds rot in a journal whose frames are still needed', async () => {
   const fs = new SimFileSystem(1)
   const log = await openSmallLog(fs)

@@ -2,7 +2,7 @@
 
 import * as assert from 'uvu/assert'
 import { Logger } from '../../agent/base/telemetry.ts'
-import { CHECKPOINT_FILES, decodeCheckpoint } from '../../agent/log/checkpoint.ts'
+import { CHECKPOINT_FILES, type Checkpoint, decodeCheckpoint } from '../../agent/log/checkpoint.ts'
 import type { Log } from '../../agent/log/log.ts'
 import type { LogOptions } from '../../agent/log/log-options.ts'
 import type { PartitionLog } from '../../agent/log/partition-log.ts'
@@ -118,9 +118,7 @@ export function framesOf(bytes: Buffer): number[] {
   return positions
 }
 
-export function checkpointsOf(
-  fs: SimFileSystem,
-): { path: string; number: number; generation: number }[] {
+export function checkpointsOf(fs: SimFileSystem): (Checkpoint & { path: string })[] {
   return CHECKPOINT_FILES.map((name) => `${STORE}/${name}`)
     .filter((path) => fs.paths().includes(path.replace(/^\/?/, '/')))
     .flatMap((path) => {
