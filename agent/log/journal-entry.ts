@@ -13,6 +13,10 @@ export const BATCH_HEADER_BYTES = 1 + 4 + 8 + 4
 export const PUT_HEADER_BYTES = 1 + 2 + 4
 export const DELETE_HEADER_BYTES = 1 + 2
 
+/** Of a frame that holds, and whose entries nobody here knows. */
+export const UNKNOWN_ENTRY =
+  'unknown journal entry: another program wrote it, and no start of this one goes past it; use that one'
+
 const TYPE_RECORDS = 1
 const TYPE_BATCH = 2
 const TYPE_PUT = 3

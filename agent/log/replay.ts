@@ -11,7 +11,12 @@ import type { Kernel } from '../../wasm/kernel.ts'
 import { AgentError, codeOf } from '../base/errors.ts'
 import type { FileSystem } from './file-system.ts'
 import { type JournalPosition, SECTOR_BYTES } from './journal.ts'
-import { decodeEntries, type JournalEntry, type RecordsEntry } from './journal-entry.ts'
+import {
+  decodeEntries,
+  type JournalEntry,
+  type RecordsEntry,
+  UNKNOWN_ENTRY,
+} from './journal-entry.ts'
 import { CommitFrames, readFrames, readJournalBytes } from './journal-reader.ts'
 import type { PartitionLog } from './partition-log.ts'
 import type { SurveyedJournal } from './store-survey.ts'
@@ -144,7 +149,7 @@ export function entriesOf(
 ): JournalEntry[] {
   const entries = decodeEntries(frame.payload)
   if (entries !== undefined) return entries
-  throw new AgentError('CORRUPT_STORE', `${path} at ${frame.position}: unknown journal entry`)
+  throw new AgentError('CORRUPT_STORE', `${path} at ${frame.position}: ${UNKNOWN_ENTRY}`)
 }
 
 /**

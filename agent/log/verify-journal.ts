@@ -11,7 +11,7 @@ import { CHECKPOINT_FILES, type Checkpoint } from './checkpoint.ts'
 import type { FileSystem } from './file-system.ts'
 import type { Findings } from './findings.ts'
 import { FRAME_HEADER_BYTES, FRAME_MAGIC, SECTOR_BYTES } from './journal.ts'
-import { decodeEntries, type JournalEntry } from './journal-entry.ts'
+import { decodeEntries, type JournalEntry, UNKNOWN_ENTRY } from './journal-entry.ts'
 import {
   CommitFrames,
   decodeJournalHeader,
@@ -158,7 +158,7 @@ class JournalCheck {
     const from = position + FRAME_HEADER_BYTES + stored
     this.#expectZeros(path, bytes, from, position + size)
     const entries = decodeEntries(payload)
-    if (entries === undefined) findings.hopeless('journal', path, position, 'unknown journal entry')
+    if (entries === undefined) findings.hopeless('journal', path, position, UNKNOWN_ENTRY)
     else this.#commit.add(sequence, entries)
     if (more) return
     for (const entry of this.#commit.take()) this.#replay(entry)

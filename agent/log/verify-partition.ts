@@ -145,9 +145,15 @@ class PartitionCheck {
     if (from === to) findings.wrong(isBytes ? 'segment' : 'epoch', path, position, what)
     else if (to <= this.#start)
       findings.note('segment', path, position, `${what}; below the log start`)
-    else if (!isBytes)
-      findings.hopeless('segment', path, position, `${what} (${offsets(from, to)})`)
-    else this.#missing(path, `${what} (${offsets(from, to)})`, { from, to }, position)
+    else if (!isBytes) {
+      const text = `${what} (${offsets(from, to)})`
+      findings.hopeless(
+        'segment',
+        path,
+        position,
+        `${text}; served as it is, because its CRC holds`,
+      )
+    } else this.#missing(path, `${what} (${offsets(from, to)})`, { from, to }, position)
   }
 
   #missing(path: string, what: string, range: OffsetRange, position = 0): void {
@@ -174,17 +180,16 @@ class PartitionCheck {
   #cursors(end: number): void {
     const { state, findings } = this.#context
     if (this.#start > end) {
-      findings.hopeless(
-        'cursor',
-        this.#path,
-        0,
-        `log start ${this.#start} lies behind the end ${end}`,
-      )
+      const what = `log start ${this.#start} lies behind the end ${end}`
+      findings.hopeless('cursor', this.#path, 0, `${what}; a start goes on at ${this.#start}`)
     }
     const cursor = state.get(`repl/${this.#facts.logId}`)?.toString()
     const acked = cursor === undefined ? 0 : Number(JSON.parse(cursor).acked ?? 0)
-    if (acked > end)
-      findings.hopeless('cursor', this.#path, 0, `replicated to ${acked}, but ends at ${end}`)
+    if (acked > end) {
+      const what = `replicated to ${acked}, but ends at ${end}`
+      const way = 'an old copy of the store? Its replication stops, and `tributary status` says why'
+      findings.hopeless('cursor', this.#path, 0, `${what}; ${way}`)
+    }
   }
 
   /** It may be older than the state: only the next checkpoint writes it again. */

@@ -1,6 +1,7 @@
 import * as assert from 'uvu/assert'
 import { Journal } from '../../agent/log/journal.ts'
 import { STORE_FORMAT } from '../../agent/log/store-format.ts'
+import { verifyStore } from '../../agent/log/verify.ts'
 import { SCRATCH } from '../../wasm/assembly/limits.ts'
 import { codecs, kernel } from '../support/batches.ts'
 import {
@@ -251,6 +252,24 @@ test('the number of a generation that only holds the beginning of a commit is no
     journalsOf(fs).map(({ generation }) => generation),
     [2],
   )
+})
+
+test('an entry that nobody here knows ends the start, and verify says so', async () => {
+  const fs = new SimFileSystem(21)
+  await fs.makeDirectory(STORE)
+  const limits = { fileBytes: 65_536, frameBytesMax: 1000 }
+  const options = { fs, directory: STORE, kernel, ...limits, randomSalt: () => 1 }
+  const journal = await Journal.open(options, [], { generation: 0, sequence: 0 }, undefined)
+  await journal.roll(1, true)
+  kernel.u8[SCRATCH] = 99
+  await journal.append(SCRATCH, 1, 1, false)
+  await journal.close()
+  const what = /unknown journal entry: another program wrote it/
+  const { findings } = await verifyStore(fs, STORE, { kernel })
+  assert.match(findings[0]!.what, what)
+  const error = await open(fs).catch((fault) => fault)
+  assert.is(error.code, 'CORRUPT_STORE')
+  assert.match(error.message, what)
 })
 
 test('a checkpoint that fails after damage, wherever it does, costs nothing that is acked later', async () => {

@@ -380,8 +380,12 @@ function framePositions(journal: Buffer): number[] {
 
 test('finds cursors that lie behind the end', async () => {
   for (const [key, value, what] of [
-    ['repl/1', '{"acked":601}', 'replicated to 601, but ends at 600'],
-    ['start/1', '601', 'log start 601 lies behind the end 600'],
+    [
+      'repl/1',
+      '{"acked":601}',
+      'replicated to 601, but ends at 600; an old copy of the store? Its replication stops, and `tributary status` says why',
+    ],
+    ['start/1', '601', 'log start 601 lies behind the end 600; a start goes on at 601'],
   ] as const) {
     const fs = await closedStore()
     const log = await openSmallLog(fs)
@@ -424,6 +428,24 @@ test('finds records that are wrong under a right CRC', async () => {
   assert.match(String((await damagesOf(garbled))[0]), 'records break their format')
   const unreadable = resealed((batch) => batch.writeInt16BE(4, BATCH.attributes))
   assert.equal(await damagesOf(unreadable), [['zstd records: unsupported', 0, 3]])
+})
+
+test('what no repair knows how to mend says what becomes of it', async () => {
+  const fs = await closedStore()
+  const [path] = segmentsOf(fs)
+  const bytes = fs.contents(path!)
+  const batch = bytes.subarray(0, 12 + bytes.readInt32BE(8))
+  batch.writeInt32BE(batch.readInt32BE(BATCH.count) + 1, BATCH.count)
+  batch.writeUInt32BE(codecs.crc32c(batch.subarray(BATCH.attributes)), BATCH.crc)
+  const file = await fs.open(path!, 'write')
+  await file.write([batch], 0)
+  await file.close()
+  const [finding, ...more] = (await verify(fs)).findings
+  assert.equal([more.length, finding!.fatal, finding!.repairable], [0, true, false])
+  assert.match(
+    finding!.what,
+    /records for .* \(offsets 0 to \d+\); served as it is, because its CRC/,
+  )
 })
 
 test('finds what lies about', async () => {
