@@ -6,7 +6,7 @@ import type { FileSystem } from './file-system.ts'
 import type { JournalEntry } from './journal-entry.ts'
 import { CommitFrames, readFrames, readJournalBytes } from './journal-reader.ts'
 import { entriesOf } from './replay.ts'
-import type { SurveyedJournal } from './store-survey.ts'
+import type { JournalHole, SurveyedJournal } from './store-survey.ts'
 import type { TopicRecord } from './topic.ts'
 
 /** `to` is the offset behind the last one. */
@@ -27,17 +27,20 @@ export class JournalDigest {
   readonly #fs: FileSystem
   readonly #kernel: Kernel
   readonly #commit = new CommitFrames()
-  #lastSequence = 0
+  /** Sequences of the frames behind a hole. */
+  readonly #behindHoles: ReadonlySet<number>
   /** By log id; ascending, neighbours joined. */
   readonly #runs = new Map<number, OffsetRun[]>()
 
   constructor(
     { fs, kernel }: { fs: FileSystem; kernel: Kernel },
     state: Iterable<[key: string, value: Buffer]>,
+    holes: readonly JournalHole[],
   ) {
     this.#fs = fs
     this.#kernel = kernel
     this.state = new Map(state)
+    this.#behindHoles = new Set(holes.map(({ to = Number.POSITIVE_INFINITY }) => to + 1))
     for (const [key, value] of this.state) this.#see(key, value)
   }
 
@@ -53,8 +56,7 @@ export class JournalDigest {
       if (outcome.kind !== 'frame') continue
       const { frame } = outcome
       this.firstTime ??= frame.time
-      if (frame.sequence > this.#lastSequence + 1) this.#hole()
-      this.#lastSequence = frame.sequence
+      if (this.#behindHoles.has(frame.sequence)) this.#hole()
       this.#commit.add(frame.sequence, entriesOf(path, frame))
       if (frame.more) continue
       for (const entry of this.#commit.take()) this.#apply(entry)

@@ -36,7 +36,7 @@ export interface RebuildParts {
 
 export async function rebuild(parts: RebuildParts, survey: Survey): Promise<Checkpoint> {
   const base = survey.checkpoint?.content
-  const digest = new JournalDigest(parts, base?.state ?? [])
+  const digest = new JournalDigest(parts, base?.state ?? [], survey.holes)
   for (const journal of survey.journals) await digest.read(journal)
   const marks = new Map(base?.partitions.map((mark) => [mark.logId, mark]))
   digest.forget((record) => isBygone(record, marks))

@@ -3,6 +3,8 @@
 //
 // - Every frame has a number. The checkpoint says with which one replay begins, each file goes on where
 //   the one before it ended: a number that is left out is a hole, whatever made it.
+// - The numbers of a commit that was not finished are used again, in the next file: such frames stand
+//   for nothing, unless that file goes on with the commit.
 // - A file whose header does not hold counts when it has frames that no other file has: the header was
 //   lost. If it has none it was being begun, and nothing in it was acked.
 // - Nothing here writes: a store of a newer format is refused untouched.
@@ -34,6 +36,8 @@ export interface SurveyedJournal {
   /** Of its first and last frame; 0 without any. */
   firstSequence: number
   lastSequence: number
+  /** Of the last frame that ends a commit; 0 without any. */
+  lastWhole: number
   /** Where frames do not follow each other. */
   rot: { position: number; from: number; to: number }[]
   /** All of it, for whoever is next to read it: not of more files than take turns as a rule. */
@@ -175,7 +179,7 @@ class JournalChain {
       this.journals.push(journal)
       const old = this.journals.at(-1 - FILES_IN_TURN)
       if (old !== undefined) old.bytes = undefined
-      floor = Math.max(floor, journal.lastSequence)
+      floor = Math.max(floor, journal.lastWhole)
     }
     for (const { path, header } of this.#found) {
       if (header === undefined && learnFrom !== undefined) await this.#learn(path, learnFrom)
@@ -206,7 +210,7 @@ class JournalChain {
     const journal = await this.#read(path, { ...learnt, generation: 0 }, floor, true)
     const { firstSequence, lastSequence } = journal
     const isKnown = this.journals.some(
-      (other) => other.firstSequence <= firstSequence && other.lastSequence >= lastSequence,
+      (other) => other.firstSequence <= firstSequence && other.lastWhole >= lastSequence,
     )
     if (isKnown) return
     const behind = this.journals.findIndex(
@@ -231,17 +235,19 @@ class JournalChain {
     const { fs, kernel } = this.#parts
     const facts = { path, header, isHeaderLost, floor }
     const bytes = await readJournalBytes(fs, path)
-    const journal = { ...facts, frames: 0, firstSequence: 0, lastSequence: 0, rot: [], bytes }
+    const counts = { frames: 0, firstSequence: 0, lastSequence: 0, lastWhole: 0 }
+    const journal = { ...facts, ...counts, rot: [], bytes }
     const rot: SurveyedJournal['rot'] = journal.rot
     let position = -1
     for (const outcome of readFrames(kernel, bytes, header, { floor, withPayload: false })) {
       if (outcome.kind === 'rot') position = outcome.position
       if (outcome.kind !== 'frame') continue
-      const { sequence } = outcome.frame
+      const { sequence, more } = outcome.frame
       if (position >= 0) rot.push({ position, from: journal.lastSequence + 1, to: sequence - 1 })
       position = -1
       if (journal.frames++ === 0) journal.firstSequence = sequence
       journal.lastSequence = sequence
+      if (!more) journal.lastWhole = sequence
     }
     return journal
   }
@@ -251,20 +257,25 @@ class JournalChain {
     // A checkpoint of version 1 names a generation, and no frame.
     const knowsFirst = checkpoint === undefined || checkpoint.sequence > 0
     let expected = checkpoint?.sequence || (knowsFirst ? 1 : 0)
-    for (const { path, header, frames, firstSequence, lastSequence, rot } of this.journals) {
+    let previous = 0
+    for (const journal of this.journals) {
+      const { path, header, frames, firstSequence, lastSequence, rot } = journal
       this.lastSequence = Math.max(this.lastSequence, lastSequence)
       if (frames === 0) continue
       if (expected === 0 && header.generation === checkpoint?.generation) expected = firstSequence
       const [first] = rot
       const isInside = first !== undefined && first.to === firstSequence - 1
-      if (firstSequence > expected) {
+      // The frame whose write failed may stand in both files.
+      const goesOn = [previous, previous + 1].includes(firstSequence) && !isInside
+      if (firstSequence > expected && !goesOn) {
         const at = isInside ? { file: path, position: first.position } : NOWHERE
         this.holes.push({ from: expected, to: firstSequence - 1, ...at })
       }
       for (const { position, from, to } of isInside ? rot.slice(1) : rot) {
         this.holes.push({ from, to, file: path, position })
       }
-      expected = Math.max(expected, lastSequence + 1)
+      expected = Math.max(expected, journal.lastWhole + 1)
+      previous = lastSequence
     }
     const isMissing = checkpoint !== undefined && checkpoint.sequence > 0 && !checkpoint.isClean
     if (isMissing && this.journals.every(({ frames }) => frames === 0)) {

@@ -109,7 +109,7 @@ class JournalCheck {
   #hole({ from, to, file, position }: JournalHole): void {
     const { directory, findings } = this.#context
     const frames = to === undefined ? `frames from ${from} on` : `frames ${from} to ${to}`
-    const before = this.#survey.journals.find(({ lastSequence }) => lastSequence === from - 1)
+    const before = this.#survey.journals.find(({ lastWhole }) => lastWhole === from - 1)
     if (file !== undefined) findings.lost('journal', file, position, `rot: ${frames} do not hold`)
     else if (before === undefined) {
       findings.lost('journal', directory, 0, `journal: ${frames} are nowhere`)

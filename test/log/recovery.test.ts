@@ -1,6 +1,7 @@
 import * as assert from 'uvu/assert'
-import { Journal } from '../../agent/log/journal.ts'
+import { FLAG_MORE, FRAME_HEADER_BYTES, Journal } from '../../agent/log/journal.ts'
 import { STORE_FORMAT } from '../../agent/log/store-format.ts'
+import { surveyStore } from '../../agent/log/store-survey.ts'
 import { verifyStore } from '../../agent/log/verify.ts'
 import { SCRATCH } from '../../wasm/assembly/limits.ts'
 import { codecs, kernel } from '../support/batches.ts'
@@ -18,8 +19,10 @@ import {
   own,
   partitionOf,
   settle,
+  TOPIC,
   upTo,
 } from '../support/recovered-log.ts'
+import { SeededRandom } from '../support/seeded-random.ts'
 import { SimFileSystem } from '../support/sim-file-system.ts'
 import { STORE } from '../support/small-log.ts'
 import { suite } from '../support/suite.ts'
@@ -270,6 +273,109 @@ test('an entry that nobody here knows ends the start, and verify says so', async
   const error = await open(fs).catch((fault) => fault)
   assert.is(error.code, 'CORRUPT_STORE')
   assert.match(error.message, what)
+})
+
+const SMALL_FRAMES = {
+  ...{ frameBytesMax: 1024, journalBytes: 1 << 20 },
+  ...{ batchBytes: 1 << 16, segmentBytes: 1 << 20, carryTailBytes: 1 << 16 },
+}
+
+/** The power went before the last frame of a commit was written; the next process has acked records since. */
+async function unfinishedCommit(seed: number): Promise<SimFileSystem> {
+  const fs = new SimFileSystem(seed)
+  const { log } = await open(fs, { ...SMALL_FRAMES, randomSalt: () => 1 })
+  const { partitions } = await log.createTopic(TOPIC, { partitions: 4, replicated: true })
+  await append(log, partitions[0]!, 10)
+  await settle()
+  const value = new SeededRandom(seed).bytes(700)
+  for (const partition of partitions) partition.appendRecord({ timestamp: 1, key: null, value })
+  await log.durable(log.openCommit)
+  const killed = fs.kill()
+  const { path } = journalsOf(killed).at(-1)!
+  const bytes = killed.contents(path)
+  const frames = framesOf(bytes)
+  const flags = frames.slice(-4).map((at) => bytes[at + 40]! & FLAG_MORE)
+  assert.equal(flags, [FLAG_MORE, FLAG_MORE, FLAG_MORE, 0])
+  await (await killed.open(path, 'write')).write([Buffer.alloc(FRAME_HEADER_BYTES)], frames.at(-1)!)
+  const second = await open(killed, { ...SMALL_FRAMES, randomSalt: () => 2 })
+  assert.equal(second.lines, [])
+  assert.is(partitionOf(second.log).highWatermark, 10)
+  await append(second.log, partitionOf(second.log), 40)
+  const found = killed.kill()
+  const sequences = journalsOf(found).map(({ path, generation }) => {
+    const bytes = found.contents(path)
+    return [generation, ...framesOf(bytes).map((at) => Number(bytes.readBigInt64BE(at + 16)))]
+  })
+  const [[, ...dead], [, fresh]] = sequences as [number[], [number, number]]
+  assert.is(fresh, dead.at(-3), 'numbers are used again')
+  return found
+}
+
+test('an unfinished commit hides no damage of the frames that have its numbers now', async () => {
+  for (const rotten of [[0], [0, 1], [0, 1, 2], [0, 1, 2, 3]]) {
+    const killed = await unfinishedCommit(rotten.length)
+    const { path } = journalsOf(killed).at(-1)!
+    const frames = framesOf(killed.contents(path))
+    const first = Number(killed.contents(path).readBigInt64BE(frames[0]! + 16))
+    for (const order of rotten) killed.rot(path, frames[order]! + 20)
+    const { findings } = await verifyStore(killed.clone(1), STORE, { kernel })
+    const lost = `frames ${first} to ${first + rotten.length - 1}`
+    const rot = findings.find(({ fatal, kind }) => fatal && kind === 'journal')
+    assert.is(rot?.what, `rot: ${lost} do not hold`)
+    const { log, lines } = await open(killed, SMALL_FRAMES)
+    assert.match(lines[0]!, `is damaged at byte ${frames[0]}: ${lost} are lost`)
+    const found = await contents(partitionOf(log))
+    assert.is(found.length, 50)
+    assert.is(own(found) + found.filter((content) => typeof content === 'string').length, 50)
+    await checkHealthy(killed, found)
+  }
+})
+
+test('an unfinished commit hides no journal file without a header', async () => {
+  const killed = await unfinishedCommit(9)
+  const { path } = journalsOf(killed).at(-1)!
+  // What was acked since has no more numbers than the dead frames.
+  const frames = framesOf(killed.contents(path))
+  const end = frames[3]!
+  const file = await killed.open(path, 'write')
+  await file.write([Buffer.alloc(killed.contents(path).length - end)], end)
+  const { log: control } = await open(killed.clone(2), SMALL_FRAMES)
+  const { highWatermark } = partitionOf(control)
+  assert.ok(highWatermark > 10)
+  killed.rot(path, 16)
+  const { log } = await open(killed, SMALL_FRAMES)
+  assert.equal(await contents(partitionOf(log)), upTo(highWatermark))
+})
+
+test('a commit that goes on in a fresh file has no hole', async () => {
+  for (const isWrittenTwice of [false, true]) {
+    const fs = new SimFileSystem(21)
+    await fs.makeDirectory(STORE)
+    const limits = { fileBytes: 65_536, frameBytesMax: 1000 }
+    const options = { fs, directory: STORE, kernel, ...limits, randomSalt: () => 1 }
+    const journal = await Journal.open(options, [], { generation: 0, sequence: 0 }, undefined)
+    await journal.roll(1, true)
+    for (const more of [false, true, true]) await journal.append(SCRATCH, 0, 1, more)
+    fs.failNext('write', { path: 'journal-0' })
+    await journal.append(SCRATCH, 0, 1, true)
+    await journal.append(SCRATCH, 0, 1, false)
+    await journal.close()
+    if (isWrittenTwice) {
+      // The write that failed has reached the disk all the same.
+      const again = new SimFileSystem(22)
+      await again.makeDirectory(STORE)
+      const other = { ...options, fs: again }
+      const twin = await Journal.open(other, [], { generation: 0, sequence: 0 }, undefined)
+      await twin.roll(1, true)
+      for (const more of [false, true, true, true]) await twin.append(SCRATCH, 0, 1, more)
+      await twin.close()
+      const whole = again.contents(`${STORE}/journal-0`)
+      await (await fs.open(`${STORE}/journal-0`, 'write')).write([whole], 0)
+    }
+    const { holes, lastSequence } = await surveyStore({ fs, directory: STORE, kernel, codecs })
+    assert.equal(holes, [])
+    assert.is(lastSequence, 5)
+  }
 })
 
 test('a checkpoint that fails after damage, wherever it does, costs nothing that is acked later', async () => {
