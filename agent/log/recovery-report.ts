@@ -19,6 +19,17 @@ export function tellDamage(logger: Logger, survey: Survey): void {
     logger.error(`${nameOf(path)}: its header is damaged; ${frames} frames were read from it`)
   }
   for (const hole of survey.holes) logger.error(holeText(hole, survey))
+  if (survey.isJournalGone) logger.warn(goneText(survey))
+}
+
+/** Whether anything was acked behind a clean stop nobody knows. */
+export function goneText({ checkpoint }: Pick<Survey, 'checkpoint'>): string {
+  const { time = 0 } = checkpoint?.content ?? {}
+  const since = new Date(time).toISOString()
+  return (
+    `no journal file is left from the clean stop at ${since}, which needs none: if the log was used ` +
+    'after it, what was acked then is lost; check the disk, unless somebody removed the files'
+  )
 }
 
 export function tellHistory(

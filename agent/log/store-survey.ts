@@ -68,6 +68,11 @@ export interface Survey {
   /** Journal files that cannot even be opened. */
   unusable: string[]
   holes: JournalHole[]
+  /**
+   * The checkpoint of a clean stop needs no journal; but whoever wrote it had one, and none of that age
+   * is left. What was acked after it cannot be told from nothing.
+   */
+  isJournalGone: boolean
   /** Of the greatest number that a frame has, or had. */
   lastSequence: number
   /** Undefined: checkpoint and journal tell everything. */
@@ -124,8 +129,16 @@ export async function surveyStore(parts: StoreParts): Promise<Survey> {
   const files = found.map(({ path, header }) => {
     return { path, generation: generations.get(path) ?? header?.generation ?? 0 }
   })
-  const survey = { checkpoint, badCheckpoints, journals, files, unusable, holes, lastSequence }
+  const isJournalGone = checkpoint !== undefined && isGone(checkpoint.content, found)
+  const damage = { badCheckpoints, unusable, holes, isJournalGone }
+  const survey = { checkpoint, journals, files, lastSequence, ...damage }
   return { ...survey, lost: await lostHistory(parts, survey) }
+}
+
+function isGone({ isClean, generation }: Checkpoint, found: readonly JournalFile[]): boolean {
+  if (!isClean || generation === 1) return false
+  // One without a header was being begun, or is read by its frames.
+  return found.every(({ header }) => header !== undefined && header.generation < generation - 1)
 }
 
 async function lostHistory(

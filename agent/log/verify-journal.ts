@@ -19,6 +19,7 @@ import {
   readFrames,
   readJournalBytes,
 } from './journal-reader.ts'
+import { goneText } from './recovery-report.ts'
 import { type JournalHole, type Survey, type SurveyedJournal, surveyStore } from './store-survey.ts'
 
 /** What a file header has; the rest of its sector is 0. */
@@ -97,13 +98,15 @@ class JournalCheck {
   }
 
   async run(): Promise<void> {
-    const { checkpoint, journals, files, holes } = this.#survey
+    const { directory, findings } = this.#context
+    const { checkpoint, journals, files, holes, isJournalGone } = this.#survey
     for (const [key, value] of checkpoint?.content.state ?? []) this.state.set(key, value)
     for (const { path } of files) {
       if (!journals.some((journal) => journal.path === path)) await this.#unneeded(path)
     }
     for (const journal of journals) await this.#journal(journal)
     for (const hole of holes) this.#hole(hole)
+    if (isJournalGone) findings.note('journal', directory, 0, goneText(this.#survey))
   }
 
   #hole({ from, to, file, position }: JournalHole): void {

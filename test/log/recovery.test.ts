@@ -164,13 +164,44 @@ test('a journal that the checkpoint needs and that is gone is told, and the log 
   await checkHealthy(killed, upTo(found.length + 5))
 })
 
-test('after a clean stop no journal is needed, nor missed', async () => {
+const GONE = /no journal file is left from the clean stop at 2026-/
+
+test('after a clean stop no journal is needed; that none is left is a warning', async () => {
   const { fs, log } = await newStore(8)
   await log.close()
   for (const { path } of journalsOf(fs)) fs.lose(path)
+  const { ok, findings } = await verifyStore(fs, STORE, { kernel })
+  assert.ok(ok)
+  assert.match(findings[0]!.what, GONE)
   const again = await open(fs)
-  assert.equal(again.lines, [])
+  assert.is(again.lines.length, 1)
+  assert.match(again.lines[0]!, GONE)
+  assert.match(again.lines[0]!, /^warn/)
   assert.equal(await contents(partitionOf(again.log)), upTo(100))
+  await append(again.log, partitionOf(again.log), 5)
+  await checkHealthy(fs, upTo(105))
+})
+
+test('a journal that is lost behind a clean stop is missed, though no checkpoint tells of it', async () => {
+  const { fs, log } = await newStore(8)
+  await log.close()
+  const next = await open(fs)
+  for (let tries = 0; tries < 1000; tries++) fs.failNext('write', { path: 'checkpoint' })
+  await append(next.log, partitionOf(next.log), 20)
+  const killed = fs.kill()
+  killed.failNoMore()
+  for (const { path } of journalsOf(killed)) killed.lose(path)
+  const { lines } = await open(killed)
+  assert.is(lines.length, 1)
+  assert.match(lines[0]!, GONE)
+})
+
+test('one journal file of a clean stop is enough to say that nothing is missed', async () => {
+  const { fs, log } = await newStore(8, 900)
+  await log.close()
+  const [older] = journalsOf(fs)
+  fs.lose(older!.path)
+  assert.equal((await open(fs)).lines, [])
 })
 
 test('one bad copy of the checkpoint costs nothing, whichever it is', async () => {
