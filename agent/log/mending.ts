@@ -183,7 +183,8 @@ export class Mending implements Mender {
   }
 
   async #fillGaps(): Promise<void> {
-    const { segments, logStartOffset, name } = this.#partition
+    const { segments, logStartOffset, name, isDeleted } = this.#partition
+    if (isDeleted) return
     const gaps = segments.gaps(logStartOffset)
     if (gaps.length === 0) return
     const intent = this.#intent
@@ -202,14 +203,16 @@ export class Mending implements Mender {
     wanted: readonly LostRange[],
     known: readonly LostRange[] = [],
   ): Promise<void> {
-    const { segments, name, isDeleted } = this.#partition
-    if (isDeleted || changes.length === 0) return
+    const { segments, name } = this.#partition
+    if (this.#partition.isDeleted || changes.length === 0) return
     for (const { segment, plan } of changes) {
       for (const damage of plan.damages) await this.keep(segment, damage)
     }
     // What was served as lost once must never be there again.
     const end = Math.max(...changes.map(({ segment }) => segment.nextOffset))
     await this.#context.secure(this.#partition, end)
+    // Nobody would delete its keys any more.
+    if (this.#partition.isDeleted) return
     const fresh = [...wanted, ...changes.flatMap(({ plan }) => plan.lost)]
     const ranges = [...known, ...fresh]
     await this.#announce(ranges, fresh)

@@ -352,8 +352,11 @@ export class SegmentList {
   }
 
   /** Names are durable when it resolves. */
-  syncNames(): Promise<void> {
-    return this.#directory.sync()
+  async syncNames(): Promise<void> {
+    await this.#directory.sync().catch((error) => {
+      // Of a partition that is deleted meanwhile nothing is left to be durable.
+      if (!this.#isRemoved || codeOf(error) !== 'CORRUPT_STORE') throw error
+    })
   }
 
   // ---- durability and retention

@@ -210,6 +210,22 @@ test('after a deletion a start neither misses the old topic nor loses the new on
   assert.equal(lines, [])
 })
 
+test('a checkpoint passes over a partition whose deletion ends meanwhile', async () => {
+  for (let turns = 0; turns < 60; turns++) {
+    const log = await open(new SimFileSystem(turns))
+    const partition = (await log.createTopic('t', TOPIC)).partitions[0]!
+    for (let record = 0; record < 30; record++) append(partition)
+    await log.durable(log.openCommit)
+    await partition.seal()
+    const deletion = log.deleteTopic('t')
+    await log.durable(log.openCommit)
+    for (let turn = 0; turn < turns; turn++) await undefined
+    await partition.segments.sync()
+    await deletion
+    await log.close()
+  }
+})
+
 test('a record larger than a commit usually may be is taken', async () => {
   const log = await open(new SimFileSystem(9))
   const [partition] = (await log.createTopic('t', TOPIC)).partitions

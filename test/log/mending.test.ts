@@ -251,6 +251,24 @@ test('when damage cannot be mended the read fails, readiness says so, and it is 
   await log.close()
 })
 
+test('a topic that is deleted while it is mended leaves nothing in the state', async () => {
+  for (let turns = 0; turns < 200; turns += 5) {
+    const fs = new SimFileSystem(turns)
+    const log = await openSmallLog(fs, { journalBytes: 1 << 20 })
+    const topic = await log.createTopic('t', { partitions: 1, replicated: true })
+    const partition = topic.partitions[0]!
+    await appendRecords(log, partition, 50)
+    await partition.seal()
+    fs.rot(`${STORE}/t-0/00000000000000000000.log`, 300)
+    const reading = partition.read(0, 1 << 20).catch(() => {})
+    for (let turn = 0; turn < turns; turn++) await undefined
+    await log.deleteTopic('t')
+    await reading
+    assert.equal([...log.state.entries('lost/')], [], `after ${turns} turns`)
+    await log.close()
+  }
+})
+
 test('damage in many places, and lost files, at once', async () => {
   for (let seed = 0; seed < 25; seed++) {
     const random = new SeededRandom(seed)
