@@ -28,6 +28,8 @@ import {
 import type { Committer } from './committer.ts'
 import type { FileSystem } from './file-system.ts'
 import type { Journal } from './journal.ts'
+import type { OffsetRun } from './journal-digest.ts'
+import { type JournaledBatch, journaledBatches } from './journal-records.ts'
 import type { PartitionLog } from './partition-log.ts'
 import type { MetadataFiles } from './partition-metadata.ts'
 import type { Recovered } from './recovery.ts'
@@ -211,6 +213,23 @@ export class Checkpointer {
       if (this.#last !== undefined && !this.#isFinal) return { ...this.#last, isClean: false }
       throw new AgentError('STORAGE_IO', 'no checkpoint can be written now', { retriable: true })
     })
+  }
+
+  /**
+   * What the journal has of offsets above the recovery offset, where a start would take it from there.
+   * Below nothing is asked for: it may be given up.
+   */
+  journaled(
+    { logId }: { readonly logId: number },
+    ranges: readonly OffsetRun[],
+  ): Promise<JournaledBatch[]> {
+    const { fs, codecs, journal } = this.#options
+    const recoveryOffset = this.#recoveryOffsets.get(logId) ?? 0
+    const above = ranges
+      .map(({ from, to }) => ({ from: Math.max(from, recoveryOffset), to }))
+      .filter(({ from, to }) => from < to)
+    if (above.length === 0) return Promise.resolve([])
+    return journaledBatches({ fs, codecs, files: journal.neededFiles }, logId, above)
   }
 
   /** Seals everything, syncs and writes a checkpoint; for a clean shutdown, with no appends left. */

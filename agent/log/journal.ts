@@ -153,6 +153,14 @@ export class Journal {
     return this.#files.some(({ generation, isBad }) => generation < this.oldestNeeded && !isBad)
   }
 
+  /** Those that no checkpoint stands for, in order. */
+  get neededFiles(): { path: string; generation: number }[] {
+    const needed = this.#files.filter(({ generation }) => generation >= this.oldestNeeded)
+    return needed
+      .map(({ path, generation }) => ({ path, generation }))
+      .sort((a, b) => a.generation - b.generation)
+  }
+
   /** Bytes of all files, free ones included. */
   get diskBytes(): number {
     return this.#files.length * this.#options.fileBytes

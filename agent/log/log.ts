@@ -412,6 +412,7 @@ export class Log {
       refused: (reason) => this.#room.refused(reason),
       sealable: (partition) => this.#sealer.enqueue(partition),
       secure: (partition, offset) => this.#checkpointer!.secure(partition, offset),
+      journaled: (partition, ranges) => this.#checkpointer!.journaled(partition, ranges),
     }
   }
 

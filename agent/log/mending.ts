@@ -1,11 +1,13 @@
 // Puts hollow records where a partition has lost something, and keeps count of it.
 //
-//   find out what is lost → the bytes into quarantine → intent and count, in one commit
+//   find out what is lost, and is not in the journal → the bytes into quarantine
+//        → intent and count, in one commit
 //        → the segment replaced (segment-rewrite.ts) → the intent is gone, with the next commit
 //
 // - Intent (state `hollow/<log id>`, a JSON array of lost ranges) and count (`lost/<log id>`) are
 //   durable before anything changes. What a crash has left of an intent is settled at the next start:
 //   what is hollow by then, or damaged, stays counted; what is there after all is taken back.
+// - What a start would take from the journal is put back from there, and is no loss.
 // - One after the other. What the disk refuses changes nothing; it is tried again when it is read
 //   again, and never in a loop.
 // - No fault here keeps a log from starting.
@@ -14,12 +16,13 @@ import type { Clock } from '../base/clock.ts'
 import { AgentError, codeOf } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
 import type { Committer } from './committer.ts'
+import type { JournaledBatch } from './journal-records.ts'
 import { Losses, type LostRange, lossSentence } from './loss.ts'
 import type { Quarantine } from './quarantine.ts'
 import { type Damage, readTolerantly } from './salvage.ts'
 import type { Segment } from './segment.ts'
 import type { Mender, SegmentList } from './segment-list.ts'
-import type { SegmentPlan } from './segment-rewrite.ts'
+import { type SegmentPlan, withBatches } from './segment-rewrite.ts'
 import type { StateStore } from './state-store.ts'
 
 export interface MendingContext {
@@ -30,6 +33,11 @@ export interface MendingContext {
   quarantine: Quarantine
   /** Resolves when a start no longer brings back from the journal what is below `offset`. */
   secure: (partition: { readonly logId: number }, offset: number) => Promise<void>
+  /** What the journal has of offsets that a start would take from it. */
+  journaled: (
+    partition: { readonly logId: number },
+    ranges: readonly LostRange[],
+  ) => Promise<JournaledBatch[]>
 }
 
 /** The partition that is mended. */
@@ -178,8 +186,32 @@ export class Mending implements Mender {
     let plan = await segment.plan([])
     // What is found twice is no slip of the disk.
     if (plan.damages.length > 0) plan = await segment.plan([])
-    if (plan.damages.length > 0) await this.#carryOut([{ segment, plan }], [])
+    if (plan.damages.length > 0) {
+      const batches = await this.#journaled(plan)
+      await this.#carryOut([{ segment, plan: withBatches(plan, batches) }], [])
+      this.#tellRestored(batches)
+    }
     this.#partition.segments.mended(segment)
+  }
+
+  /** Nothing of it was served as lost: what the journal still has is put back. */
+  #journaled({ lost }: SegmentPlan): Promise<JournaledBatch[]> {
+    const unknown = this.#losses.ranges.reduce(
+      (ranges, known) => ranges.flatMap((part) => without(part, known)),
+      lost,
+    )
+    return this.#context.journaled(this.#partition, unknown)
+  }
+
+  #tellRestored(batches: readonly JournaledBatch[]): void {
+    const [first, last] = [batches[0], batches.at(-1)]
+    if (first === undefined || last === undefined || this.#partition.isDeleted) return
+    const records = batches.reduce((sum, { from, to }) => sum + to - from, 0)
+    const where = `${records} records from offset ${first.from} to ${last.to - 1}`
+    this.#context.logger.warn(
+      `${this.#partition.name}: ${where} did not hold in their segment; the journal still had them, and ` +
+        'none of them is lost; check the disk',
+    )
   }
 
   async #fillGaps(): Promise<void> {
@@ -208,14 +240,14 @@ export class Mending implements Mender {
     for (const { segment, plan } of changes) {
       for (const damage of plan.damages) await this.keep(segment, damage)
     }
-    // What was served as lost once must never be there again.
-    const end = Math.max(...changes.map(({ segment }) => segment.nextOffset))
-    await this.#context.secure(this.#partition, end)
-    // Nobody would delete its keys any more.
-    if (this.#partition.isDeleted) return
     const fresh = [...wanted, ...changes.flatMap(({ plan }) => plan.lost)]
     const ranges = [...known, ...fresh]
-    await this.#announce(ranges, fresh)
+    // What was served as lost once must never be there again.
+    const end = Math.max(...changes.map(({ segment }) => segment.nextOffset))
+    if (ranges.length > 0) await this.#context.secure(this.#partition, end)
+    // Nobody would delete its keys any more.
+    if (this.#partition.isDeleted) return
+    if (ranges.length > 0) await this.#announce(ranges, fresh)
     const undone: LostRange[] = []
     let failure: unknown
     let isNameUnsynced = false

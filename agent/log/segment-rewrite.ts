@@ -9,13 +9,15 @@
 import type { Codecs } from '../../wasm/codecs.ts'
 import { assert } from '../base/assert.ts'
 import type { FileSystem, OpenFile } from './file-system.ts'
+import type { JournaledBatch } from './journal-records.ts'
 import type { LossReason, LostRange } from './loss.ts'
 import { hollowBatch, isHollow } from './made-batch.ts'
 import { type Damage, type SalvageRange, salvage } from './salvage.ts'
 import { copyRange, type ScannedBatch } from './segment-scan.ts'
 
-/** `keep`: positions in the old file; `hollow`: offsets. */
+/** `keep`: positions in the old file; `hollow`: offsets; `batch`: what is put back. */
 export type Part =
+  | { kind: 'batch'; bytes: Buffer }
   | { kind: 'keep'; from: number; to: number }
   | (LostRange & { kind: 'hollow'; timestamp: number })
 
@@ -51,6 +53,30 @@ export async function planRewrite(
     builder.damaged({ position, end: size, from: end, to: end, reason: 'behind the end' })
   }
   return { ...builder.finish(fallbackTime), size: range.size }
+}
+
+/** What is lost as far as the segment goes, and is put back from elsewhere. Batches ascend. */
+export function withBatches(plan: SegmentPlan, batches: readonly JournaledBatch[]): SegmentPlan {
+  const parts = plan.parts.flatMap((part): Part[] => {
+    if (part.kind !== 'hollow') return [part]
+    const within = batches.filter(({ from, to }) => part.from <= from && to <= part.to)
+    const pieces = within.map(({ from, bytes }) => ({ from, kind: 'batch', bytes }) as const)
+    return [...pieces, ...rest(part, within)].sort((a, b) => a.from - b.from)
+  })
+  return { ...plan, parts, lost: plan.lost.flatMap((range) => rest(range, batches)) }
+}
+
+/** What is left of a range without batches. */
+function rest<T extends LostRange>(range: T, batches: readonly JournaledBatch[]): T[] {
+  const left: T[] = []
+  let { from } = range
+  for (const batch of batches.filter(({ to }) => to > range.from)) {
+    if (batch.from > from) left.push({ ...range, from, to: Math.min(batch.from, range.to) })
+    from = Math.max(from, batch.to)
+    if (from >= range.to) return left
+  }
+  left.push({ ...range, from })
+  return left
 }
 
 /** All of a segment becomes hollow. */
@@ -122,6 +148,11 @@ export async function writeRewrite(
     await target.truncate(0)
     let position = 0
     for (const part of parts) {
+      if (part.kind === 'batch') {
+        await target.write([part.bytes], position)
+        position += part.bytes.length
+        continue
+      }
       if (part.kind === 'hollow') {
         position = await writeHollow(target, position, part, codecs)
         continue

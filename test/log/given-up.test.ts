@@ -4,8 +4,13 @@
 import * as assert from 'uvu/assert'
 import { GapTracker } from '../../agent/log/gap-tracker.ts'
 import type { Log } from '../../agent/log/log.ts'
+import type { PartitionLog } from '../../agent/log/partition-log.ts'
+import type { SegmentFacts } from '../../agent/log/retention.ts'
+import { verifyStore } from '../../agent/log/verify.ts'
+import { buildBatch, type DecodedRecord, decodeRecords } from '../../agent/record/record-batch.ts'
 import { recordsOf } from '../../agent/replication/tail-proof.ts'
-import { codecs } from '../support/batches.ts'
+import { codecs, kernel } from '../support/batches.ts'
+import { framesOf } from '../support/recovered-log.ts'
 import { SimFileSystem } from '../support/sim-file-system.ts'
 import { appendRecords, openSmallLog } from '../support/small-log.ts'
 import { suite } from '../support/suite.ts'
@@ -70,22 +75,89 @@ for (const end of ['kill', 'crash'] as const) {
   })
 }
 
-test('what does not hold is hollow for ever, though the journal would have it', async () => {
-  const fs = new SimFileSystem(1)
+const SEGMENT = '/store/t-0/00000000000000000000.log'
+
+/** All that is served, record for record. */
+async function recordsIn(partition: PartitionLog): Promise<DecodedRecord[]> {
+  const records: DecodedRecord[] = []
+  for (let offset = partition.logStartOffset; offset < partition.highWatermark; ) {
+    const read = await partition.read(offset, 1)
+    if (read.kind !== 'batches') throw new Error(`${read.kind} at ${offset}`)
+    records.push(...decodeRecords(read.bytes, codecs))
+    offset = read.nextOffset
+  }
+  return records
+}
+
+async function sealedStore(seed: number) {
+  const fs = new SimFileSystem(seed)
   const log = await openSmallLog(fs, LIMITS)
-  const topic = await log.createTopic('t', SETTINGS)
-  const partition = topic.partitions[0]!
-  await appendRecords(log, partition, 300)
+  const partition = (await log.createTopic('t', SETTINGS)).partitions[0]!
+  await appendRecords(log, partition, 40)
+  const produced = [1, 2, 3].map((order) => ({
+    timestamp: order,
+    key: null,
+    value: Buffer.of(order),
+  }))
+  partition.appendBatch(buildBatch(produced, { codecs }))
+  await appendRecords(log, partition, 60)
   await partition.seal()
-  fs.rot('/store/t-0/00000000000000000000.log', 300)
+  return { fs, log, partition, records: await recordsIn(partition) }
+}
+
+test('what does not hold comes from the journal, where a start would take it from there', async () => {
+  const damages = [
+    (fs: SimFileSystem) => fs.rot(SEGMENT, 300),
+    (fs: SimFileSystem) => {
+      for (const position of [300, 3000, 5000]) fs.rot(SEGMENT, position)
+    },
+    (fs: SimFileSystem) => fs.shorten(SEGMENT, 1000),
+    (fs: SimFileSystem) => fs.lose(SEGMENT),
+  ]
+  for (const [seed, damage] of damages.entries()) {
+    const { fs, log, partition, records } = await sealedStore(seed)
+    damage(fs)
+    assert.equal(await recordsIn(partition), records)
+    assert.is(partition.losses.total, 0)
+    assert.ok(log.health().ok)
+    await appendRecords(log, partition, 10)
+    const killed = fs.kill()
+    const again = await openSmallLog(killed, LIMITS)
+    const restored = again.topic('t')!.partitions[0]!
+    assert.equal((await recordsIn(restored)).slice(0, records.length), records)
+    assert.is(restored.losses.total, 0)
+    await again.close()
+    assert.equal((await verifyStore(killed, '/store', { kernel })).findings, [])
+  }
+})
+
+test('what does not hold in the journal either is hollow for ever', async () => {
+  const { fs, log, partition } = await sealedStore(1)
+  fs.rot(SEGMENT, 300)
+  const journal = '/store/journal-0'
+  const frames = framesOf(fs.contents(journal))
+  for (const at of frames.slice(1, 6)) fs.rot(journal, at + 20)
   const before = await lostOffsets(log)
-  assert.ok(before.size > 0)
+  assert.ok(before.size > 0 && before.size < 40)
   await appendRecords(log, partition, 3)
   log.requestCommit()
   await log.durable(log.openCommit)
-  const again = await openSmallLog(fs.kill(), LIMITS)
+  const killed = fs.kill()
+  for (const at of frames.slice(1, 6)) killed.rot(journal, at + 20)
+  const again = await openSmallLog(killed, LIMITS)
   assert.equal(await lostOffsets(again), before)
   assert.is(again.topic('t')!.partitions[0]!.losses.total, before.size)
+  await again.close()
+})
+
+test('what was given up stays so when its empty records rot, though the journal has the real ones', async () => {
+  const { fs, log, partition } = await sealedStore(1)
+  const [{ baseOffset, nextOffset }] = partition.segments.facts() as [SegmentFacts]
+  await partition.hollow(baseOffset, nextOffset, 'dropped')
+  fs.rot(SEGMENT, 70)
+  assert.is((await lostOffsets(log)).size, nextOffset - baseOffset)
+  const again = await openSmallLog(fs.kill(), LIMITS)
+  assert.is((await lostOffsets(again)).size, nextOffset - baseOffset)
   await again.close()
 })
 
