@@ -60,3 +60,13 @@ export function codeOf(error: unknown): string {
   if (typeof error !== 'object' || error === null || !('code' in error)) return ''
   return typeof error.code === 'string' ? error.code : ''
 }
+
+/** A mistake of a program and no fault: what has no code, or is thrown at a wrong argument or a bad index. */
+export function isBug(error: unknown): boolean {
+  return codeOf(error) === '' || error instanceof RangeError || error instanceof TypeError
+}
+
+/** For whoever goes on after a fault: a bug is not one, and ends the process. */
+export function unlessBug(error: unknown): void {
+  if (isBug(error)) throw error
+}

@@ -16,7 +16,7 @@
 import type { Codecs } from '../../wasm/codecs.ts'
 import { assert } from '../base/assert.ts'
 import { type Clock, sleep } from '../base/clock.ts'
-import { AgentError, codeOf } from '../base/errors.ts'
+import { AgentError, codeOf, isBug } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
 import {
   type Checkpoint,
@@ -185,7 +185,7 @@ export class Checkpointer {
         await this.#write(() => ({ ...next, state: [...state.entries()] }))
       } catch (error) {
         // Faults of the disk have a code; anything else is a bug.
-        if (codeOf(error) === '') throw error
+        if (isBug(error)) throw error
         if (isSealed) await emptyCheckpoint(fs, checkpointPath(directory, this.#number + 1))
         // One copy is enough: there is no other that contradicts it.
         if (written > 0) break
@@ -360,7 +360,7 @@ export class Checkpointer {
       return result
     } catch (error) {
       // Faults of the disk have a code; anything else is a bug.
-      if (codeOf(error) === '') throw error
+      if (isBug(error)) throw error
       const reason = `${what}: ${String(error)}`
       if (this.trouble === undefined) logger.error(reason)
       this.trouble = reason
@@ -393,7 +393,7 @@ export class Checkpointer {
       await writeCheckpoint(fs, directory, { number: this.#number + 1, ...content }, codecs)
       this.#number++
     } catch (error) {
-      if (codeOf(error) === '') throw error
+      if (isBug(error)) throw error
       // One is enough as long as it holds.
       logger.warn(`no second copy of the checkpoint: ${String(error)}`)
     }

@@ -16,7 +16,7 @@ import { SCRATCH } from '../../wasm/assembly/limits.ts'
 import type { Kernel } from '../../wasm/kernel.ts'
 import { assert } from '../base/assert.ts'
 import { type Clock, sleep } from '../base/clock.ts'
-import { AgentError, codeOf } from '../base/errors.ts'
+import { AgentError, isBug } from '../base/errors.ts'
 import type { Histogram } from '../base/telemetry.ts'
 import { CommitPacer } from './commit-pacer.ts'
 import type { Journal } from './journal.ts'
@@ -149,7 +149,7 @@ export class Committer {
     this.#options.clock.soon(() => {
       this.#run().catch((error) => {
         // Faults of the disk have a code. Anything else is a bug, which must not look like one.
-        if (codeOf(error) !== '') return this.#giveUp(error)
+        if (!isBug(error)) return this.#giveUp(error)
         this.#options.clock.soon(() => {
           throw error
         })

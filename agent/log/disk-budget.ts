@@ -6,6 +6,7 @@
 // at every second, too: others may have made some, or the upstream has acked.
 
 import type { Clock, Timer } from '../base/clock.ts'
+import { unlessBug } from '../base/errors.ts'
 import type { FileSystem } from './file-system.ts'
 
 /** What goes when room is made should be little of what there is. */
@@ -132,6 +133,7 @@ export class DiskBudget {
             }
       this.#next = await looked({ ...look, ...words })
     } catch (error) {
+      unlessBug(error)
       this.#next = { leftBytes: 0, isAwaited: true }
       failed(error)
     }

@@ -4,7 +4,7 @@
 
 import { Codecs } from '../../wasm/codecs.ts'
 import { Kernel } from '../../wasm/kernel.ts'
-import { AgentError, codeOf } from '../base/errors.ts'
+import { AgentError, codeOf, isBug } from '../base/errors.ts'
 import { codecName } from '../record/compression.ts'
 import { BATCH, decodeRecords, readBatchHeader } from '../record/record-batch.ts'
 import { readTolerantly } from './bad-sectors.ts'
@@ -96,7 +96,7 @@ function hollowReason(batch: Buffer, codecs: Codecs): LossReason | undefined {
   try {
     for (const record of decodeRecords(batch, codecs)) return new GapTracker().take(record)
   } catch (error) {
-    if (codeOf(error) === '') throw error
+    if (isBug(error)) throw error
   }
   return undefined
 }
@@ -123,7 +123,7 @@ function* recordLines(batch: Buffer, codecs: Codecs): Generator<string> {
       yield `  ${offset} ${timeText(timestamp)} key ${shown(key)} value ${shown(value)}${rest}`
     }
   } catch (error) {
-    if (codeOf(error) === '') throw error
+    if (isBug(error)) throw error
     yield `  unreadable records: ${codeOf(error)}`
   }
 }

@@ -7,7 +7,7 @@
 // segment or for another file of its own. These steps go on by themselves when there is some.
 
 import type { Clock, Timer } from '../base/clock.ts'
-import { codeOf } from '../base/errors.ts'
+import { isBug } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
 import type { Committer } from './committer.ts'
 import type { PartitionLog } from './partition-log.ts'
@@ -62,7 +62,7 @@ export function unlessRefused(
       timer.cancel()
       if (isAwaited) return reject(error)
       // Faults of the disk have a code; anything else is a bug.
-      if (codeOf(error) !== '') return logger.warn(`after the start: ${String(error)}`)
+      if (!isBug(error)) return logger.warn(`after the start: ${String(error)}`)
       clock.soon(() => {
         throw error
       })

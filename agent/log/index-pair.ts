@@ -6,7 +6,7 @@
 //   a finished segment has its greatest timestamp as the last time entry.
 // - Changes come one at a time, from the segment; searches at any time.
 
-import { codeOf } from '../base/errors.ts'
+import { isBug } from '../base/errors.ts'
 import type { FileSystem } from './file-system.ts'
 import type { OpenFiles } from './open-files.ts'
 import { type IndexCache, type IndexLookup, SegmentIndex } from './segment-index.ts'
@@ -206,7 +206,7 @@ export class IndexPair {
   /** Whoever only wants to read must not fail because the disk is full. */
   async #tryFlush(): Promise<void> {
     await this.flush().catch((error) => {
-      if (codeOf(error) === '') throw error
+      if (isBug(error)) throw error
     })
   }
 

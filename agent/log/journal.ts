@@ -14,7 +14,7 @@
 import { EGRESS, EGRESS_BYTES } from '../../wasm/assembly/limits.ts'
 import type { Kernel } from '../../wasm/kernel.ts'
 import { assert } from '../base/assert.ts'
-import { AgentError, codeOf } from '../base/errors.ts'
+import { AgentError, isBug } from '../base/errors.ts'
 import type { FileSystem, OpenFile } from './file-system.ts'
 import { writeInt64 } from './journal-entry.ts'
 import { isNoSpace } from './reserve.ts'
@@ -265,7 +265,7 @@ export class Journal {
     let error = cause
     for (let isFirst = true; ; isFirst = false) {
       // Faults of the disk have a code; anything else is a bug.
-      if (codeOf(error) === '' || (!isFirst && !(await again(error)))) throw error
+      if (isBug(error) || (!isFirst && !(await again(error)))) throw error
       let fresh: JournalFile | undefined
       try {
         if (!(await this.roll(this.oldestNeeded, true))) {

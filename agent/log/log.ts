@@ -8,7 +8,7 @@ import { randomUUID } from 'node:crypto'
 import { TAILS, TAILS_BYTES } from '../../wasm/assembly/limits.ts'
 import { Codecs } from '../../wasm/codecs.ts'
 import { Kernel } from '../../wasm/kernel.ts'
-import { AgentError, codeOf } from '../base/errors.ts'
+import { AgentError, isBug } from '../base/errors.ts'
 import { Arena } from './arena.ts'
 import { Checkpointer } from './checkpointer.ts'
 import { Committer, OPEN_BYTES_MAX } from './committer.ts'
@@ -447,7 +447,7 @@ export class Log {
     try {
       for (const partition of this.#topics.partitions()) await partition.seal()
     } catch (error) {
-      if (codeOf(error) === '') throw error
+      if (isBug(error)) throw error
       for (const partition of this.#topics.partitions()) partition.condense()
     } finally {
       this.#sealer.goOn()

@@ -5,7 +5,7 @@
 // - One that the disk does not list, or a file in its place, is set aside under another name: the partition
 //   goes on in a new directory, and what is left of the old one can still be looked at.
 
-import { AgentError, codeOf } from '../base/errors.ts'
+import { AgentError, codeOf, isBug } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
 import { tryToRead } from './bad-sectors.ts'
 import type { FileSystem } from './file-system.ts'
@@ -53,7 +53,7 @@ export async function setAside({ fs, logger }: AsideContext, path: string): Prom
     logger.error(`${path} cannot be read: it is ${aside} now, and nothing uses it`)
   } catch (error) {
     // Faults of the disk have a code; anything else is a bug.
-    if (codeOf(error) === '') throw error
+    if (isBug(error)) throw error
     const message = `${path} can neither be read nor be set aside (${String(error)})`
     const way = 'check its file system, or move it out of the store'
     throw new AgentError('STORAGE_IO', `${message}: ${way}`, { cause: error })

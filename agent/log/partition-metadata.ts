@@ -11,7 +11,7 @@
 // - Read only in a rebuild, and to see whether it must be written.
 
 import type { Codecs } from '../../wasm/codecs.ts'
-import { codeOf } from '../base/errors.ts'
+import { codeOf, isBug } from '../base/errors.ts'
 import { readTolerantly } from './bad-sectors.ts'
 import type { FileSystem } from './file-system.ts'
 import type { PartitionLog } from './partition-log.ts'
@@ -168,7 +168,7 @@ export class MetadataFiles {
         if (await work(entry)) done.push(entry)
       } catch (error) {
         // Faults of the disk have a code; anything else is a bug.
-        if (codeOf(error) === '') throw error
+        if (isBug(error)) throw error
         await this.#fs.remove(`${entry.directory}/${METADATA_TEMPORARY}`).catch(() => {})
       }
     }

@@ -5,7 +5,7 @@
 // - Bounded in all, copies of earlier processes included. Nothing here is ever deleted by us.
 // - The same bytes under the same name are kept once: a start that is repeated adds nothing.
 
-import { codeOf } from '../base/errors.ts'
+import { codeOf, isBug } from '../base/errors.ts'
 import type { FileSystem } from './file-system.ts'
 
 export const QUARANTINE_DIRECTORY = 'quarantine'
@@ -59,7 +59,7 @@ export class Quarantine {
       }
     } catch (error) {
       // Faults of the disk have a code; anything else is a bug.
-      if (codeOf(error) === '') throw error
+      if (isBug(error)) throw error
       if (path !== undefined) await this.#fs.remove(path).catch(() => {})
     }
     this.refusedBytes += bytes

@@ -23,7 +23,7 @@
 
 import type { Codecs } from '../../wasm/codecs.ts'
 import type { Kernel } from '../../wasm/kernel.ts'
-import { codeOf } from '../base/errors.ts'
+import { isBug } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
 import { type Checkpoint, emptyCheckpoint, type PartitionMark } from './checkpoint.ts'
 import type { FileSystem } from './file-system.ts'
@@ -204,7 +204,7 @@ async function keepDamaged({ fs, quarantine }: RecoveryTarget, survey: Survey): 
 async function forget(fs: FileSystem, path: string): Promise<void> {
   await emptyCheckpoint(fs, path).catch((error) => {
     // The checkpoint that is written next takes its place.
-    if (codeOf(error) === '') throw error
+    if (isBug(error)) throw error
   })
 }
 

@@ -8,7 +8,7 @@
 //   read once more, with `fillsGaps`, and hollow records take their place.
 
 import type { Kernel } from '../../wasm/kernel.ts'
-import { AgentError, codeOf } from '../base/errors.ts'
+import { AgentError, isBug } from '../base/errors.ts'
 import type { FileSystem } from './file-system.ts'
 import { type JournalPosition, SECTOR_BYTES } from './journal.ts'
 import {
@@ -175,7 +175,7 @@ export async function writeAgain(
     return true
   } catch (error) {
     // Faults of the disk have a code; anything else is a bug.
-    if (codeOf(error) === '') throw error
+    if (isBug(error)) throw error
     return false
   }
 }

@@ -9,6 +9,7 @@
 // - While something is being given up nobody reads it to send it: what was sent never changes.
 
 import type { Timer } from '../base/clock.ts'
+import { unlessBug } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
 import { AckedMarks } from './acked-marks.ts'
 import type { Committer } from './committer.ts'
@@ -57,7 +58,10 @@ export class Retainer {
     const { time, logger } = this.#options
     this.#timer = time.after(RETENTION_EVERY_MS, () => {
       this.retain()
-        .catch((error) => logger.warn('retention failed', { error: String(error) }))
+        .catch((error) => {
+          unlessBug(error)
+          logger.warn('retention failed', { error: String(error) })
+        })
         .finally(() => this.start())
     })
   }

@@ -5,6 +5,7 @@
 // others are. Before anything is full, room is made of what may go.
 
 import type { Clock } from '../base/clock.ts'
+import { unlessBug } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
 import { type Arena, BLOCK_BYTES } from './arena.ts'
 import type { Committer } from './committer.ts'
@@ -263,6 +264,7 @@ export class Room {
     }
     this.#relieving = relieve(shortage, share)
       .catch((error) => {
+        unlessBug(error)
         logger.warn('room cannot be made', { error: String(error) })
         return false
       })

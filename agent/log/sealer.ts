@@ -7,7 +7,7 @@
 import { CODEC_LZ4, CODEC_NONE } from '../../wasm/assembly/limits.ts'
 import { assert } from '../base/assert.ts'
 import { type Clock, sleep } from '../base/clock.ts'
-import { AgentError, codeOf } from '../base/errors.ts'
+import { AgentError, isBug } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
 import type { PartitionLog } from './partition-log.ts'
 import { isNoSpace } from './reserve.ts'
@@ -112,7 +112,7 @@ export class Sealer {
         this.#sealed()
       } catch (error) {
         // Faults of the disk have a code; anything else is a bug.
-        if (codeOf(error) === '') throw error
+        if (isBug(error)) throw error
         const message = `segment of ${partition.name} cannot be written: ${String(error)}`
         return new AgentError('STORAGE_IO', message, { cause: error })
       }

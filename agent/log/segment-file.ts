@@ -9,7 +9,7 @@
 //   come back.
 
 import type { Codecs } from '../../wasm/codecs.ts'
-import { AgentError, codeOf } from '../base/errors.ts'
+import { AgentError, codeOf, isBug, unlessBug } from '../base/errors.ts'
 import { isUnreadable } from './bad-sectors.ts'
 import type { FileSystem, OpenFile } from './file-system.ts'
 import type { BatchStart } from './index-pair.ts'
@@ -121,12 +121,6 @@ export class SegmentFile {
     this.size = position + bytes.length
   }
 
-  async truncate(position: number): Promise<void> {
-    this.touched()
-    await this.use((file) => file.truncate(position))
-    this.size = position
-  }
-
   /** It has bytes, or lacks some, that the disk may not know of. */
   touched(): void {
     this.isUnsynced = true
@@ -144,7 +138,7 @@ export class SegmentFile {
     const end = await this.known()
     await this.use((file) => copyRange(file, file, 0, end)).catch((error) => {
       // What cannot be read is damage, and told when it is asked for. A fault without a code is a bug.
-      if (codeOf(error) === '') throw error
+      if (isBug(error)) throw error
     })
   }
 
@@ -155,7 +149,8 @@ export class SegmentFile {
     this.isUnsynced = false
     try {
       if (!this.#syncFailed) await this.use((file) => file.sync())
-    } catch {
+    } catch (error) {
+      unlessBug(error)
       this.#syncFailed = true
     }
     if (this.#syncFailed) this.isUnsynced = true

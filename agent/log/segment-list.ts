@@ -9,7 +9,7 @@
 // - What does not hold when it is read is handed to the one who mends it, and read again.
 
 import type { Clock } from '../base/clock.ts'
-import { AgentError, codeOf } from '../base/errors.ts'
+import { AgentError, codeOf, isBug } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
 import { isDamage, tryToRead } from './bad-sectors.ts'
 import type { PartitionMark, SegmentMark } from './checkpoint.ts'
@@ -373,7 +373,7 @@ export class SegmentList {
       } catch (error) {
         // Indexes can be made again: neither a full disk nor a bad place in the segment, which is
         // mended behind a checkpoint, holds one up. A fault without a code is a bug.
-        if (codeOf(error) === '') throw error
+        if (isBug(error)) throw error
       }
     }
     for (const segment of [...this.#segments]) if (segment.isUnsynced) await segment.sync()

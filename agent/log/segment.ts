@@ -12,7 +12,7 @@
 
 import type { Codecs } from '../../wasm/codecs.ts'
 import { assert } from '../base/assert.ts'
-import { AgentError, codeOf } from '../base/errors.ts'
+import { AgentError, codeOf, unlessBug } from '../base/errors.ts'
 import { BATCH_HEADER_BYTES } from '../record/record-batch.ts'
 import type { SegmentMark } from './checkpoint.ts'
 import { type BatchStart, IndexPair } from './index-pair.ts'
@@ -169,7 +169,7 @@ export class Segment {
       for (const batch of added) this.#indexes.add(batch)
       this.#nextOffset = nextOffset
       // Indexes can be made again: a disk that has no room for them fails nothing here.
-      if (this.#indexes.offsets.needsFlush) await this.#indexes.flush().catch(() => {})
+      if (this.#indexes.offsets.needsFlush) await this.#indexes.flush().catch(unlessBug)
     })
   }
 
@@ -310,7 +310,7 @@ export class Segment {
       this.#file.synced = recovery.synced
       this.#nextOffset = recovery.nextOffset
       // A full disk must not keep the log from starting.
-      await this.#indexes.flush().catch(() => {})
+      await this.#indexes.flush().catch(unlessBug)
     })
     assert(recovery !== undefined, 'a recovery has an outcome')
     return recovery
@@ -383,14 +383,14 @@ export class Segment {
   /** Writes index entries and lets go of files and cached pages; syncs nothing. */
   close(): Promise<void> {
     return this.#serially(async () => {
-      if (this.#indexPair?.isKnown && !this.#isRemoved) await this.#indexes.flush().catch(() => {})
+      if (this.#indexPair?.isKnown && !this.#isRemoved) await this.#indexes.flush().catch(unlessBug)
       await this.#closeFiles()
     })
   }
 
   /** Hints: what goes wrong here is made good when they are used. */
   async #rebuildIndexes(): Promise<void> {
-    await this.#indexes.rebuild().catch(() => {})
+    await this.#indexes.rebuild().catch(unlessBug)
   }
 
   async #replace(parts: readonly Part[]): Promise<void> {

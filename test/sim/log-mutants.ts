@@ -49,14 +49,14 @@ export const logMutants: readonly Mutant[] = [
   // ---- a new generation
   mutant('carry: small tails stay in the old generation', [
     CHECKPOINTER,
-    'committer.carry(partition)',
-    '',
+    'tail.carry()\n        committer.carry(partition)',
+    'tail.carry()',
   ]),
-  mutant(
-    'carry: only what is new of a tail',
-    [CHECKPOINTER, 'tail.journaledLength = 0', ''],
-    [CHECKPOINTER, 'tail.journaledCount = 0', ''],
-  ),
+  mutant('carry: only what is new of a tail', [
+    CHECKPOINTER,
+    'tail.carry()\n        committer',
+    'committer',
+  ]),
 
   // ---- recovery
   mutant('recovery: journal frames without their CRC', [

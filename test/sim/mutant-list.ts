@@ -10,6 +10,7 @@ import {
   CHECKPOINT,
   CHECKPOINTER,
   control,
+  DIRECTORY,
   type Edit,
   JOURNAL,
   MADE_BATCH,
@@ -103,13 +104,13 @@ const REQUIRED_MUTANTS: readonly Mutant[] = [
   ]),
   mutant('fsync: believed after one has failed', [
     SEGMENT_FILE,
-    '    } catch {\n      this.#syncFailed = true\n    }',
-    '    } catch {}',
+    '      unlessBug(error)\n      this.#syncFailed = true\n',
+    '      unlessBug(error)\n',
   ]),
   mutant('fsync: nothing is written anew after one has failed', [
     SEGMENT,
-    'if (!(await this.#file.sync())) await this.#serially(() => this.#rewriteUnsynced())',
-    'await this.#file.sync()',
+    'await this.#serially(async () => (this.#isRemoved ? undefined : this.#file.writeAnew()))',
+    '',
   ]),
   mutant('fsync: a journal write that failed, again in place', [
     JOURNAL,
@@ -173,13 +174,13 @@ const REQUIRED_MUTANTS: readonly Mutant[] = [
 
   // ---- directory fsync
   mutant('directory fsync: of a new segment', [
-    SEGMENTS,
-    '      await this.#context.fs.syncDirectory(this.#directory)\n      if',
+    DIRECTORY,
+    '      await this.#context.fs.syncDirectory(this.path)\n      if',
     '      if',
   ]),
   mutant('directory fsync: of a new partition', [
-    SEGMENTS,
-    'if (this.#isDirectoryNew) await this.#context.fs.syncDirectory(parentOf(this.#directory))',
+    DIRECTORY,
+    'if (this.isNew) await this.#context.fs.syncDirectory(parentOf(this.path))',
     '',
   ]),
   mutant('directory fsync: of a new journal file', [
@@ -211,8 +212,8 @@ const REQUIRED_MUTANTS: readonly Mutant[] = [
   ]),
   mutant('checkpoint order: before the syncs of their names', [
     SEGMENTS,
-    'if (this.#hasNewNames) await this.syncNames()',
-    'const late = async () => {\n for (let turns = 0; turns < 200; turns++) await undefined\n await this.syncNames()\n }\n if (this.#hasNewNames) void late().catch(() => {})',
+    '    if (this.#directory.hasNewNames) await this.syncNames()\n    return marks',
+    'const late = async () => {\n for (let turns = 0; turns < 200; turns++) await undefined\n await this.syncNames()\n }\n if (this.#directory.hasNewNames) void late().catch(() => {})\n return marks',
   ]),
   mutant('checkpoint order: journal reused before segments are synced', [
     CHECKPOINTER,
@@ -236,8 +237,16 @@ const REQUIRED_MUTANTS: readonly Mutant[] = [
   ]),
   mutant(
     'checkpoint order: before tails are sealed',
-    [CHECKPOINTER, 'await partition.sealed(offset).catch(() => {})', ''],
-    [CHECKPOINTER, 'if (!partition.isDiscarded && partition.sealedOffset < offset) return', ''],
+    [
+      CHECKPOINTER,
+      'partition.sealed(offset).then(end, end)',
+      'partition.sealed(offset).then(end, end)\nend()',
+    ],
+    [
+      CHECKPOINTER,
+      'return partition.isDiscarded || partition.sealedOffset >= offset',
+      'return true',
+    ],
   ),
   mutant('checkpoint order: state changes behind the last one', [
     CHECKPOINTER,

@@ -40,6 +40,7 @@ export function control(
 export const CHECKPOINT = 'agent/log/checkpoint.ts'
 export const CHECKPOINTER = 'agent/log/checkpointer.ts'
 export const COMMITTER = 'agent/log/committer.ts'
+export const DIRECTORY = 'agent/log/partition-directory.ts'
 export const JOURNAL = 'agent/log/journal.ts'
 export const MADE_BATCH = 'agent/log/made-batch.ts'
 export const MENDING = 'agent/log/mending.ts'

@@ -8,7 +8,7 @@
 //   API or version, as in Kafka, for there is no shape in which to answer it.
 
 import type { Socket } from 'node:net'
-import { AgentError, codeOf } from '../../base/errors.ts'
+import { AgentError, isBug } from '../../base/errors.ts'
 import type { Counter } from '../../base/telemetry.ts'
 import { readRequestHeader } from '../protocol/frame.ts'
 import * as apiVersions from '../protocol/messages/18-api-versions.ts'
@@ -282,7 +282,7 @@ export class Connection implements Lifetime {
 
   /** A fault of the request ends the connection; a broken invariant of ours ends the process. */
   #failed(fault: unknown): void {
-    if (!(fault instanceof AgentError) && codeOf(fault) === '') throw fault
+    if (!(fault instanceof AgentError) && isBug(fault)) throw fault
     this.#refuse(fault instanceof Error ? fault.message : String(fault))
   }
 
