@@ -19,7 +19,7 @@ async function open(
   const disk = { used: 0, missing: 0, free, written: 0, looks: 0, isBroken: false }
   fs.freeBytes = async () => {
     disk.looks++
-    if (disk.isBroken) throw new Error('the disk is gone')
+    if (disk.isBroken) throw Object.assign(new Error('the disk is gone'), { code: 'EIO' })
     return { free: disk.free, total: 200_000 * MIB }
   }
   const clock = new SimClock(0)

@@ -1,9 +1,13 @@
 // Journal files that the disk does not take, while the log runs and over a restart.
 
 import * as assert from 'uvu/assert'
+import { Journal } from '../../agent/log/journal.ts'
+import { SCRATCH } from '../../wasm/assembly/limits.ts'
+import { kernel } from '../support/batches.ts'
 import { journalsOf } from '../support/recovered-log.ts'
 import { SickDisk } from '../support/sick-disk.ts'
-import type { SimStep } from '../support/sim-file-system.ts'
+import { SimFileSystem, type SimStep } from '../support/sim-file-system.ts'
+import { STORE } from '../support/small-log.ts'
 import { suite } from '../support/suite.ts'
 
 const test = suite('journal')
@@ -55,6 +59,27 @@ test('a disk that was ill for a while is used again, with no more files than it 
   assert.is(await disk.append(partition!, 1000), 1000)
   assert.equal(disk.log.health().reasons, [])
   assert.ok(journals(disk) <= 3, `${journals(disk)} files`)
+})
+
+test('a file that a process left without a durable name has one before it is used', async () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const fs = new SimFileSystem(seed)
+    await fs.makeDirectory(STORE)
+    await fs.syncDirectory('/')
+    const limits = { fileBytes: 4096, frameBytesMax: 1000 }
+    const options = { directory: STORE, kernel, ...limits, randomSalt: () => 1 }
+    const path = `${STORE}/journal-0`
+    const file = await fs.open(path, 'create')
+    await file.write([Buffer.alloc(limits.fileBytes)], 0)
+    await file.sync()
+    const next = fs.kill()
+    const last = { generation: 0, sequence: 0 }
+    const found = [{ path, generation: 0 }]
+    const journal = await Journal.open({ fs: next, ...options }, found, last, undefined)
+    await journal.roll(1, true)
+    await journal.append(SCRATCH, 10, 1, false)
+    assert.equal(next.crash().paths(), [path], `seed ${seed}`)
+  }
 })
 
 test.run()

@@ -122,4 +122,36 @@ test('a topic that was deleted does not come back in a rebuild', async () => {
   )
 })
 
+test('offsets that only a cursor, a loss or the log start tells of are not used again', async () => {
+  const cases = {
+    repl: JSON.stringify({ acked: 300 }),
+    lost: JSON.stringify({ totals: { rot: 1 }, ranges: [[299, 300, 'rot']] }),
+    start: '300',
+  }
+  for (const [key, value] of Object.entries(cases)) {
+    for (const isCut of [false, true]) {
+      const { fs, log: before } = await newStore(17, 300)
+      before.state.put(`${key}/${partitionOf(before).logId}`, Buffer.from(value))
+      await before.close()
+      const { log: again } = await open(fs)
+      again.state.put(`${key}/${partitionOf(again).logId}`, Buffer.from(value))
+      await again.durable(again.openCommit)
+      const killed = fs.kill()
+      for (const { path } of checkpointsOf(killed)) killed.rot(path, 60)
+      const logs = killed
+        .paths()
+        .filter((path) => path.includes(`/${NAME}/`) && path.endsWith('.log'))
+      for (const path of logs) {
+        if (isCut) killed.shorten(path, 0)
+        else killed.lose(path)
+      }
+      const { log } = await open(killed)
+      assert.is(partitionOf(log).logEndOffset, 300, `${key}, ${isCut ? 'cut' : 'lost'}`)
+      const [end, records] = [partitionOf(log).highWatermark, await contents(partitionOf(log))]
+      assert.is(end, 300)
+      assert.is(own(records), 0)
+    }
+  }
+})
+
 test.run()
