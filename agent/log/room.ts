@@ -57,6 +57,7 @@ export class Room {
   #someoneRefused = false
   #relieving: Promise<void> | undefined
   #relievedAt = Number.NEGATIVE_INFINITY
+  #isStarted = false
   #isClosed = false
   /** Partitions that are full. */
   fullCount = 0
@@ -119,11 +120,13 @@ export class Room {
 
   /** Watches the disk from now on; `written` is a count that moves when something is written. */
   start(written: () => number): Promise<void> {
+    this.#isStarted = true
     return this.#budget.start(written)
   }
 
-  /** Looks at the disk now. */
+  /** Looks at the disk now; not before the start: what half of a log has to give up, nobody can say. */
   look(): Promise<void> {
+    if (!this.#isStarted) return Promise.resolve()
     return this.#budget.look()
   }
 

@@ -261,7 +261,7 @@ async function replicate(life: Life): Promise<void> {
   if (target === undefined || !target.partition.topic.replicated) return
   const { partition, model } = target
   // What is being given up is not sent.
-  if (partition.dropping !== undefined) await life.progress(partition.dropping)
+  while (partition.dropping !== undefined) await life.progress(partition.dropping)
   const span = partition.highWatermark - partition.replicatedOffset
   if (span <= 0 || partition.isDeleted) return
   life.observe()

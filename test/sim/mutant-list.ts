@@ -188,11 +188,6 @@ const REQUIRED_MUTANTS: readonly Mutant[] = [
     'await fs.syncDirectory(directory)',
     '',
   ]),
-  narrowMutant('directory fsync: of a journal file that a process left', [
-    JOURNAL,
-    'await options.fs.syncDirectory(options.directory)',
-    '',
-  ]),
   narrowMutant('directory fsync: of a new checkpoint', [
     CHECKPOINT,
     'await fs.syncDirectory(directory)',
