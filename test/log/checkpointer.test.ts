@@ -1,7 +1,8 @@
 // Journal files are released also when the disk does not keep, or not take, what one partition has.
 
 import * as assert from 'uvu/assert'
-import { contents } from '../support/recovered-log.ts'
+import { checkpointsOf, contents } from '../support/recovered-log.ts'
+import { SeededRandom } from '../support/seeded-random.ts'
 import { SickDisk } from '../support/sick-disk.ts'
 import { STORE } from '../support/small-log.ts'
 import { suite } from '../support/suite.ts'
@@ -110,6 +111,34 @@ test('a directory that is removed while the log runs is made again', async () =>
   assert.is(again!.highWatermark, 900)
   assert.is(other!.highWatermark, 6000)
   assert.is((await contents(again!)).length, 900)
+})
+
+test('a checkpoint waits for the first commit of its generation', async () => {
+  const disk = new SickDisk()
+  await disk.create(1)
+  let writes = 0
+  disk.refusal = ({ operation, path, isHalfDone }) => {
+    if (operation !== 'write' || !/journal-[1-7]$/.test(path) || isHalfDone) return false
+    // The file is made and gets its header; no frame, and no other file, gets through.
+    return !path.endsWith('-1') || ++writes > 2
+  }
+  const random = new SeededRandom(3)
+  let acked = 0
+  for (let order = 1; order <= 200; order++) {
+    disk.log.state.put('order', Buffer.from(String(order)))
+    disk.log.state.put('large', random.bytes(900))
+    const commit = disk.log.openCommit
+    await disk.pass(100)
+    if (disk.log.durableCommit >= commit) acked = order
+  }
+  assert.ok(acked > 10 && acked < 200, `${acked} of 200`)
+  assert.ok(writes > 2)
+  // Nothing else would be small enough to go into that commit, and be nowhere else.
+  const later = checkpointsOf(disk.fs).filter(({ generation }) => generation > 1)
+  assert.equal(later, [])
+  disk.refusal = () => false
+  await disk.start()
+  assert.ok(Number(disk.log.state.get('order')) >= acked)
 })
 
 test.run()

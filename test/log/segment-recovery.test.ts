@@ -189,4 +189,18 @@ test('can be removed under a reader', async () => {
   assert.equal(await segment.readBatchesAt(BASE, 500), { kind: 'empty' })
 })
 
+test('what a start has cut does not come back when the power goes', async () => {
+  const batches = made(20)
+  const kept = batches.slice(0, 12)
+  for (let seed = 0; seed < 20; seed++) {
+    const { fs, segment } = await filled(batches, seed)
+    await segment.close()
+    fs.rot(LOG, batches[12]!.position + 70)
+    const again = await Segment.open(contextOf(fs), '/p', BASE)
+    const recovery = await again.recover(batches[10]!.baseOffset)
+    assert.is(recovery.nextOffset, endOf(kept))
+    assert.equal(fs.crash().contents(LOG), bytesOf(kept), `seed ${seed}`)
+  }
+})
+
 test.run()

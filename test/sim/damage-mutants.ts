@@ -10,7 +10,6 @@ import {
   REWRITE,
   SALVAGE,
   SEGMENT_RECOVERY,
-  SEGMENTS,
 } from './mutant.ts'
 
 export const damageMutants: readonly Mutant[] = [
@@ -28,11 +27,6 @@ export const damageMutants: readonly Mutant[] = [
     READER,
     'if (frame !== undefined && frame.sequence > sequence) return frame',
     'if (frame !== undefined && frame.sequence < 0) return frame',
-  ]),
-  damagedMutant('damage: an index entry is believed', [
-    'agent/log/index-pair.ts',
-    'batch?.nextOffset === this.#baseOffset + relativeOffset + 1 ? batch : undefined',
-    'relativeOffset >= 0 ? batch : undefined',
   ]),
   damagedMutant('damage: what a start cuts stays in the file', [
     SEGMENT_RECOVERY,
@@ -58,15 +52,5 @@ export const damageMutants: readonly Mutant[] = [
     SALVAGE,
     'if (at === undefined) return undefined\n',
     'if (at !== undefined || at === undefined) return undefined\n',
-  ]),
-  damagedMutant('damage: what a start cuts may come back', [
-    SEGMENT_RECOVERY,
-    '  await file.truncate(size)\n  await file.sync()',
-    '  await file.truncate(size)',
-  ]),
-  damagedMutant('damage: what fills a gap is read from the old file', [
-    SEGMENTS,
-    'await this.#context.files.forget(path)',
-    '',
   ]),
 ]

@@ -225,11 +225,6 @@ const REQUIRED_MUTANTS: readonly Mutant[] = [
     'const content = { generation, sequence, isClean, time, state, partitions: marks }',
     'const younger = [...this.#options.state.entries()]\nconst content = { generation, sequence, isClean, time, state: younger, partitions: marks }\nvoid state',
   ]),
-  narrowMutant('checkpoint order: before its first commit', [
-    CHECKPOINTER,
-    'await committer.durable(release.commit)',
-    '',
-  ]),
   mutant(
     'checkpoint order: before tails are sealed',
     [
