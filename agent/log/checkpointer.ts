@@ -417,7 +417,7 @@ export class Checkpointer {
   async #writeNow(next: Base & Pick<Checkpoint, 'isClean'>, isTwice: boolean): Promise<void> {
     const { fs, directory, codecs, partitions, clock } = this.#options
     assert(next.generation >= this.#oldestNeeded, 'checkpoints go forward')
-    await this.#options.metadata.update(partitions())
+    await this.#options.metadata.update(partitions(), next.state)
     const marks: PartitionMark[] = []
     for (const partition of [...partitions()]) {
       const synced = await partition.segments.sync().catch((error) => this.#unlessLost(error))

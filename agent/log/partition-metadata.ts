@@ -16,7 +16,7 @@ import { readTolerantly } from './bad-sectors.ts'
 import type { FileSystem } from './file-system.ts'
 import type { PartitionLog } from './partition-log.ts'
 import type { StateStore } from './state-store.ts'
-import type { Topic, TopicSettings } from './topic.ts'
+import type { TopicRecord, TopicSettings } from './topic.ts'
 
 export const METADATA_FILE = 'partition.metadata'
 export const METADATA_VERSION = 1
@@ -104,9 +104,15 @@ export class MetadataFiles {
     this.#state = state
   }
 
-  /** Writes what is missing or out of date. Never rejects for the disk's sake. */
-  update(partitions: Iterable<PartitionLog>): Promise<void> {
-    this.#running = this.#update([...partitions])
+  /**
+   * Writes what is missing or out of date, by `state`: what is not durable yet may never have been, and
+   * its log ids go to others then. Never rejects for the disk's sake.
+   */
+  update(
+    partitions: Iterable<PartitionLog>,
+    state: Iterable<readonly [key: string, value: Buffer]>,
+  ): Promise<void> {
+    this.#running = this.#update([...partitions], topicsIn(state))
     return this.#running
   }
 
@@ -115,16 +121,18 @@ export class MetadataFiles {
     return this.#running.catch(() => {})
   }
 
-  async #update(partitions: readonly PartitionLog[]): Promise<void> {
+  async #update(
+    partitions: readonly PartitionLog[],
+    topics: ReadonlyMap<string, TopicRecord>,
+  ): Promise<void> {
     const present = new Set(partitions.map(({ logId }) => logId))
     for (const logId of this.#written.keys()) if (!present.has(logId)) this.#written.delete(logId)
-    const logIds = new Map<Topic, number[]>()
     let stale: Stale[] = []
     for (const partition of partitions) {
       const { topic, logId } = partition
-      const ids = logIds.get(topic) ?? topic.toRecord().logIds
-      logIds.set(topic, ids)
-      const bytes = encodeMetadata(this.#metadataOf(partition, ids), this.#codecs)
+      const record = topics.get(topic.name)
+      if (record?.id !== topic.id || !record.logIds.includes(logId)) continue
+      const bytes = encodeMetadata(this.#metadataOf(partition, record), this.#codecs)
       if (this.#written.get(logId)?.equals(bytes) || partition.isDeleted) continue
       stale.push({ partition, directory: `${this.#directory}/${partition.name}`, bytes })
       if (stale.length < TOGETHER) continue
@@ -134,13 +142,16 @@ export class MetadataFiles {
     await this.#writeAll(stale)
   }
 
-  #metadataOf({ topic, partition }: PartitionLog, logIds: number[]): PartitionMetadata {
+  #metadataOf(
+    { topic, partition }: PartitionLog,
+    { id: topicId, logIds, settings }: TopicRecord,
+  ): PartitionMetadata {
     return {
       topic: topic.name,
-      topicId: topic.id,
+      topicId,
       partition,
       logIds,
-      settings: topic.settings,
+      settings,
       gateway: this.#state.get('store/gateway')?.toString(),
       lineage: this.#state.get('store/lineage')?.toString(),
     }
@@ -204,6 +215,16 @@ export class MetadataFiles {
     }
     return true
   }
+}
+
+function topicsIn(
+  state: Iterable<readonly [key: string, value: Buffer]>,
+): Map<string, TopicRecord> {
+  const topics = new Map<string, TopicRecord>()
+  for (const [key, value] of state) {
+    if (key.startsWith('topic/')) topics.set(key.slice(6), JSON.parse(value.toString()))
+  }
+  return topics
 }
 
 function absent(error: unknown): undefined {

@@ -79,6 +79,8 @@ class TopicRebuild {
   readonly #parts: RebuildParts
   readonly #digest: JournalDigest
   readonly #directories: Map<string, FoundDirectory[]>
+  /** By log id: the topic that has it, as the state says. */
+  readonly #owners = new Map<number, string>()
   #nextLogId: number
 
   constructor(parts: RebuildParts, digest: JournalDigest, directories: readonly FoundDirectory[]) {
@@ -86,6 +88,11 @@ class TopicRebuild {
     this.#digest = digest
     this.#directories = new Map(directories.map(({ topic }) => [topic, []]))
     for (const directory of directories) this.#directories.get(directory.topic)!.push(directory)
+    for (const [key, value] of digest.state) {
+      if (!key.startsWith('topic/')) continue
+      const { logIds } = JSON.parse(value.toString()) as TopicRecord
+      for (const logId of logIds) this.#owners.set(logId, key.slice(6))
+    }
     const stored = Number(digest.state.get('store/next-log-id')?.toString() ?? 1)
     const ids = directories.flatMap(({ metadata }) => metadata?.logIds ?? [])
     this.#nextLogId = Math.max(stored, digest.lastLogId + 1, ...ids.map((id) => id + 1))
@@ -140,7 +147,7 @@ class TopicRebuild {
     const { logger } = this.#parts
     const stored = this.#digest.state.get(`topic/${topic}`)?.toString()
     const known = stored === undefined ? undefined : (JSON.parse(stored) as TopicRecord)
-    const newest = newestOf(directories)
+    const newest = newestOf(directories.filter(({ metadata }) => !this.#isTaken(topic, metadata)))
     const deleted = this.#digest.deleted.get(topic)
     if (newest !== undefined && deleted !== undefined && known === undefined) {
       // Its deletion is known; one that was made later has log ids of its own.
@@ -148,6 +155,7 @@ class TopicRebuild {
     }
     if (newest === undefined) {
       if (known !== undefined || deleted !== undefined) return undefined
+      if (directories.every(({ bases }) => bases.length === 0)) return undefined
       logger.error(
         `${topic}: nothing says what it was but ${directories.length} directories of segments; it ` +
           'goes on as a new topic of this name with the records that are there',
@@ -159,6 +167,11 @@ class TopicRebuild {
     // The same: partitions are only ever added.
     if (known.id !== id || logIds.length <= known.logIds.length) return undefined
     return { id, settings: known.settings, logIds }
+  }
+
+  /** Its creation was never durable: another topic of the state has got one of these log ids. */
+  #isTaken(topic: string, metadata: PartitionMetadata | undefined): boolean {
+    return (metadata?.logIds ?? []).some((id) => (this.#owners.get(id) ?? topic) !== topic)
   }
 
   #invent(topic: string, directories: readonly FoundDirectory[]): TopicRecord {

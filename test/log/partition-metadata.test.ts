@@ -3,6 +3,7 @@ import {
   decodeMetadata,
   encodeMetadata,
   METADATA_FILE,
+  MetadataFiles,
   type PartitionMetadata,
   readMetadata,
 } from '../../agent/log/partition-metadata.ts'
@@ -114,6 +115,45 @@ test('a topic that is deleted while they are written leaves no directory behind'
       `seed ${seed}`,
     )
   }
+})
+
+test('what a checkpoint does not know of has none', async () => {
+  const fs = new SimFileSystem(6)
+  const { log, topic } = await checkpointed(fs)
+  const files = new MetadataFiles({ fs, directory: `${STORE}/other` }, codecs, log.state)
+  const written = () => pathsOf(fs).filter((path) => path.startsWith(`${STORE}/other/`)).length
+  const stateOf = (logIds: number[], id = topic.id) => {
+    const record = { id, settings: topic.settings, logIds }
+    return [['topic/t', Buffer.from(JSON.stringify(record))]] as const
+  }
+  await files.update(topic.partitions, [])
+  await files.update(topic.partitions, stateOf([1, 2, 3], 'of an earlier one'))
+  assert.is(written(), 0)
+  // The third was added a moment ago.
+  await files.update(topic.partitions, stateOf([1, 2]))
+  assert.is(written(), 2)
+  const read = await readMetadata(fs, `${STORE}/other/t-1`, codecs)
+  assert.equal(read?.logIds, [1, 2])
+  await files.update(topic.partitions, stateOf([1, 2, 3]))
+  assert.is(written(), 3)
+})
+
+test('of two topics with one log id the one of the state counts', async () => {
+  const fs = new SimFileSystem(7)
+  const { topic } = await checkpointed(fs)
+  const stray = { ...METADATA, topic: 'stray', partition: 0, logIds: [topic.partitions[1]!.logId] }
+  await fs.makeDirectory(`${STORE}/stray-0`)
+  const file = await fs.open(`${STORE}/stray-0/${METADATA_FILE}`, 'create')
+  await file.write([encodeMetadata(stray, codecs)], 0)
+  await file.close()
+  const killed = fs.kill()
+  // The state is put together.
+  for (const path of killed.paths()) if (/journal-\d/.test(path)) killed.lose(path)
+  const rebuilt = await openSmallLog(killed, { lock: { startOf: async () => 'another' } })
+  assert.is(rebuilt.topic('stray'), undefined)
+  const ids = (partitions: readonly { logId: number }[]) => partitions.map(({ logId }) => logId)
+  assert.equal(ids(rebuilt.topic('t')!.partitions), ids(topic.partitions))
+  await rebuilt.close()
 })
 
 test.run()
