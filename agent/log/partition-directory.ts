@@ -75,6 +75,7 @@ export class PartitionDirectory {
   isNew = false
   /** Names in it may not be durable. */
   hasNewNames = false
+  #syncing: Promise<void> = Promise.resolve()
 
   constructor(context: AsideContext, path: string) {
     this.#context = context
@@ -103,26 +104,39 @@ export class PartitionDirectory {
   async add<T>(work: () => Promise<T>): Promise<T> {
     const hadOne = this.#exists
     await this.#make()
-    this.hasNewNames = true
     try {
       return await work()
     } catch (error) {
       if (codeOf(error) !== 'ENOENT' || !hadOne) throw error
       this.#exists = false
       await this.#make()
-      return work()
+      return await work()
+    } finally {
+      // Not before: a sync meanwhile does not see the name.
+      this.hasNewNames = true
     }
   }
 
-  /** Names are durable when it resolves. Fault: CORRUPT_STORE when they are gone. */
-  async sync(): Promise<void> {
+  /**
+   * All names that are there now are durable when it resolves: who comes while another sync goes on
+   * waits for that, and for one of his own if need be. Fault: CORRUPT_STORE when they are gone.
+   */
+  sync(): Promise<void> {
+    const synced = this.#syncing.then(() => (this.hasNewNames ? this.#sync() : undefined))
+    this.#syncing = synced.catch(() => {})
+    return synced
+  }
+
+  async #sync(): Promise<void> {
+    const { isNew } = this
     this.hasNewNames = false
+    this.isNew = false
     try {
       await this.#context.fs.syncDirectory(this.path)
-      if (this.isNew) await this.#context.fs.syncDirectory(parentOf(this.path))
-      this.isNew = false
+      if (isNew) await this.#context.fs.syncDirectory(parentOf(this.path))
     } catch (error) {
       this.hasNewNames = true
+      this.isNew ||= isNew
       if (codeOf(error) !== 'ENOENT') throw error
       throw new AgentError('CORRUPT_STORE', `${this.path} was removed`, { cause: error })
     }

@@ -377,7 +377,7 @@ export class SegmentList {
       }
     }
     for (const segment of [...this.#segments]) if (segment.isUnsynced) await segment.sync()
-    if (this.#directory.hasNewNames) await this.syncNames()
+    await this.syncNames()
     return marks
   }
 
@@ -418,7 +418,7 @@ export class SegmentList {
   /** Deletes the segments that end at or below `offset`; one is left, whose name says where the log ends. */
   async removeBelow(offset: number): Promise<void> {
     const isAny = this.#segments.length > 1 && this.#segments[0]!.nextOffset <= offset
-    if (isAny && this.#directory.hasNewNames) await this.syncNames()
+    if (isAny) await this.syncNames()
     while (this.#segments.length > 1 && this.#segments[0]!.nextOffset <= offset) {
       const segment = this.#segments.shift()!
       this.#rolled.delete(segment)

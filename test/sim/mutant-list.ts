@@ -180,7 +180,7 @@ const REQUIRED_MUTANTS: readonly Mutant[] = [
   ]),
   mutant('directory fsync: of a new partition', [
     DIRECTORY,
-    'if (this.isNew) await this.#context.fs.syncDirectory(parentOf(this.path))',
+    'if (isNew) await this.#context.fs.syncDirectory(parentOf(this.path))',
     '',
   ]),
   mutant('directory fsync: of a new journal file', [
@@ -207,8 +207,8 @@ const REQUIRED_MUTANTS: readonly Mutant[] = [
   ]),
   mutant('checkpoint order: before the syncs of their names', [
     SEGMENTS,
-    '    if (this.#directory.hasNewNames) await this.syncNames()\n    return marks',
-    'const late = async () => {\n for (let turns = 0; turns < 200; turns++) await undefined\n await this.syncNames()\n }\n if (this.#directory.hasNewNames) void late().catch(() => {})\n return marks',
+    '    await this.syncNames()\n    return marks',
+    'const late = async () => {\n for (let turns = 0; turns < 200; turns++) await undefined\n await this.syncNames()\n }\n void late().catch(() => {})\n return marks',
   ]),
   mutant('checkpoint order: journal reused before segments are synced', [
     CHECKPOINTER,
