@@ -1,12 +1,14 @@
 // Damage to a stopped store: bits that flip, sectors that cannot be read, files that are shorter or
 // gone. The model learns what it may cost: the batches and frames that were hit, and nothing else.
 
+import { decodeCheckpoint } from '../../agent/log/checkpoint.ts'
 import { decodeEntries, type JournalEntry } from '../../agent/log/journal-entry.ts'
 import {
   type JournalFrame,
   type JournalHeader,
   readFrames,
 } from '../../agent/log/journal-reader.ts'
+import { Codecs } from '../../wasm/codecs.ts'
 import { Kernel } from '../../wasm/kernel.ts'
 import type { Life } from './life.ts'
 import type { ModelPartition } from './log-model.ts'
@@ -21,6 +23,7 @@ const SECTOR = 512
 /** Base offset, length and leader epoch. */
 const BATCH_UNCHECKED_BYTES = 16
 const kernel = new Kernel()
+const codecs = new Codecs(kernel)
 
 /** Each of these stands in for another one that is damaged. */
 const SECONDS = ['checkpoint-', 'journal-', 'partition.metadata']
@@ -52,7 +55,8 @@ function hitCheckpoint(life: Life, path: string, bytes: Buffer): void {
   const other = path.endsWith('0') ? path.replace(/0$/, '1') : path.replace(/1$/, '0')
   const others = life.fs.paths().includes(other) ? life.fs.contents(other) : Buffer.alloc(0)
   if (others.length === 0 || life.random.chance(0.7)) {
-    if (beginningOf(others) !== beginningOf(bytes)) doubtState(life)
+    const beginning = beginningOf(others)
+    if (beginning === undefined || beginning !== beginningOf(bytes)) doubtState(life)
     return
   }
   doubtState(life)
@@ -60,11 +64,11 @@ function hitCheckpoint(life: Life, path: string, bytes: Buffer): void {
   strike(life, other, others)
 }
 
-/** Generation and sequence that replay begins with. */
-function beginningOf(checkpoint: Buffer): string {
-  return checkpoint.length < 48
-    ? ''
-    : `${checkpoint.readBigInt64BE(16)} ${checkpoint.readBigInt64BE(40)}`
+/** Generation and sequence that replay begins with; undefined when it does not hold. */
+function beginningOf(bytes: Buffer): string | undefined {
+  const outcome = decodeCheckpoint(bytes, codecs)
+  if (outcome.kind !== 'checkpoint') return undefined
+  return `${outcome.checkpoint.generation} ${outcome.checkpoint.sequence}`
 }
 
 function strike(life: Life, path: string, bytes: Buffer): Hit {

@@ -16,6 +16,7 @@ import { damage } from './damage.ts'
 import { checkCursor, checkEnds, checkLosses, collectLosses } from './log-checks.ts'
 import { LogModel, type ModelPartition, type Target } from './log-model.ts'
 import { isFailure, isMendingLater, isOfDisk } from './refusals.ts'
+import { seedIds } from './seeded-ids.ts'
 import { SimClock } from './sim-clock.ts'
 
 export const STORE = 'store'
@@ -79,6 +80,7 @@ export class Life {
     this.model = new LogModel(this.isDamaged)
     this.random = new SeededRandom(seed)
     this.extra = new SeededRandom(seed ^ 0xf0f0)
+    seedIds(seed)
     this.#commitIntervalMs = !this.isDamaged && this.extra.chance(0.25) ? 20 : 0
     const isQuiet = !this.isDamaged && this.extra.chance(0.2)
     this.#isNarrow = options.isNarrow ?? (isQuiet && this.extra.chance(0.5))
@@ -284,9 +286,12 @@ export class Life {
 
   /** Ends for good: nothing of this life runs when the next one uses the kernel. */
   async end(): Promise<void> {
-    this.repair()
-    await this.act(() => this.restartCleanly())
-    this.#plan.never()
+    do {
+      this.repair()
+      await this.act(() => this.restartCleanly())
+      this.#plan.never()
+      // A step of the disk that nobody waited for may have been the last one.
+    } while (this.#crashed !== undefined)
     await this.#readAll()
     await this.progress(this.log.close())
     await this.verify(this.fs.clone(1), true)
@@ -301,7 +306,9 @@ export class Life {
 
   async #checkLosses(target: Target): Promise<void> {
     const { random, model } = this
-    const isCounted = !model.wasStateDoubtful && !target.model.isCountDoubtful
+    // What is to be made hollow is counted before, and there until the disk takes it.
+    const isMending = this.log.state.get(`hollow/${target.partition.logId}`) !== undefined
+    const isCounted = !model.wasStateDoubtful && !target.model.isCountDoubtful && !isMending
     try {
       await this.progress(checkLosses(target, random, isCounted))
     } catch (error) {
