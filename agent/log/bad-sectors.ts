@@ -53,33 +53,40 @@ export function readTolerantly(
 
 /** Returns where the file ended. */
 async function fill(file: OpenFile, target: Buffer): Promise<number> {
-  let refusals = 0
-  let again = -1
-  const read = async (from: number, to: number): Promise<number> => {
-    try {
-      return from + (await file.read(target.subarray(from, to), from))
-    } catch (error) {
-      if (!isUnreadable(error)) throw error
-    }
-    // Whatever came with the refusal is not to be believed.
-    target.fill(0, from, to)
-    const smallest = ++refusals > REFUSALS_MAX ? COARSE_BYTES : SECTOR_BYTES
-    if (to - from <= smallest && again === from) return to
-    // A cable that was loose for once must not cost what is there.
-    if (to - from <= smallest) {
-      again = from
-      return read(from, to)
-    }
-    const sectors = Math.ceil((to - from) / SECTOR_BYTES)
-    const middle = from + Math.ceil(sectors / 2) * SECTOR_BYTES
-    await read(from, middle)
-    return read(middle, to)
-  }
+  const source = tolerant(file)
   for (let position = 0; position < target.length; ) {
     const to = Math.min(position + WINDOW_BYTES, target.length)
-    const end = await read(position, to)
+    const end = position + (await source.read(target.subarray(position, to), position))
     if (end < to) return end
     position = to
   }
   return target.length
+}
+
+/** The same file, with zeros in the sectors that the disk does not give. */
+export function tolerant(file: Pick<OpenFile, 'read'>): Pick<OpenFile, 'read'> {
+  let refusals = 0
+  let again = -1
+  const read = async (target: Uint8Array, position: number): Promise<number> => {
+    try {
+      return await file.read(target, position)
+    } catch (error) {
+      if (!isUnreadable(error)) throw error
+    }
+    // Whatever came with the refusal is not to be believed.
+    target.fill(0)
+    const { length } = target
+    const smallest = ++refusals > REFUSALS_MAX ? COARSE_BYTES : SECTOR_BYTES
+    if (length <= smallest && again === position) return length
+    // A cable that was loose for once must not cost what is there.
+    if (length <= smallest) {
+      again = position
+      return read(target, position)
+    }
+    const border = Math.floor((position + length / 2) / SECTOR_BYTES) * SECTOR_BYTES
+    const first = (border > position ? border : border + SECTOR_BYTES) - position
+    await read(target.subarray(0, first), position)
+    return first + (await read(target.subarray(first), position + first))
+  }
+  return { read }
 }

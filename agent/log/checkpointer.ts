@@ -16,7 +16,7 @@
 import type { Codecs } from '../../wasm/codecs.ts'
 import { assert } from '../base/assert.ts'
 import { type Clock, sleep } from '../base/clock.ts'
-import { AgentError, codeOf, isBug } from '../base/errors.ts'
+import { AgentError, isBug } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
 import {
   type Checkpoint,
@@ -404,7 +404,8 @@ export class Checkpointer {
    * it, and only a start brings it back from there.
    */
   #unlessLost(error: unknown): never {
-    if (codeOf(error) === 'CORRUPT_STORE') {
+    // What the disk may give the next time is not lost.
+    if (error instanceof AgentError && error.code === 'CORRUPT_STORE' && !error.retriable) {
       const message = `a sync failed, and what it was for does not read back (${String(error)})`
       const way = 'the journal has it: start again'
       this.#options.committer.fail(

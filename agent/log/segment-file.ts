@@ -4,13 +4,14 @@
 // - Changes come one at a time, from the segment; reads at any time, through the bounded set of open
 //   files.
 // - Once a sync has failed, no later sync of that file proves anything: it is written anew. What was
-//   synced before is copied as it is, rot included, which is mended later; what was not must hold.
+//   synced before is copied as it is, rot and bad sectors (as zeros) included, which are mended later;
+//   what was not must hold.
 // - A file that took the place of another is durable with its name. Until that is so, the old one may
 //   come back.
 
 import type { Codecs } from '../../wasm/codecs.ts'
 import { AgentError, codeOf, isBug, unlessBug } from '../base/errors.ts'
-import { isUnreadable } from './bad-sectors.ts'
+import { tolerant } from './bad-sectors.ts'
 import type { FileSystem, OpenFile } from './file-system.ts'
 import type { BatchStart } from './index-pair.ts'
 import type { OpenFiles } from './open-files.ts'
@@ -164,25 +165,39 @@ export class SegmentFile {
   }
 
   /**
-   * After a failed sync the pages count as clean without being on disk, so another sync proves
-   * nothing: what they read goes to a fresh file that takes the name. Fault: CORRUPT_STORE when the
-   * disk does not give back what it had not synced; then only the journal has it.
+   * After a failed sync the pages count as clean without being on the disk, so another sync proves
+   * nothing: what they read goes to a fresh file that takes the name. Fault: CORRUPT_STORE, not
+   * retriable, when what had not been synced does not hold; then only the journal has it.
    */
   async writeAnew(): Promise<void> {
+    const { position: from } = this.synced
+    const { end, fault } = await this.#holding()
+    if (fault !== undefined) throw lost(this.path, end.position, fault)
+    const synced: Part = { kind: 'copy', from: 0, to: from }
+    await this.replace([synced, { kind: 'keep', from, to: end.position }], end.baseOffset)
+  }
+
+  /** How far what was not synced holds. Looked at twice: one refused read is no loss. */
+  async #holding(): Promise<{ end: BatchStart; fault: string | undefined }> {
     const { codecs } = this.#context
-    const { position: from, baseOffset: offset } = this.synced
     const { size: to } = this
-    let end = offset
-    const range = { from, to, offset, codecs }
-    const scan = (file: OpenFile) =>
-      scanBatches(readable(file, this.path), range, ({ nextOffset }) => {
-        end = nextOffset
+    let end = this.synced
+    let fault: string | undefined
+    const look = async (file: OpenFile) => {
+      const range = { from: end.position, to, offset: end.baseOffset, codecs }
+      const outcome = await scanBatches(tolerant(file), range, ({ position, size, nextOffset }) => {
+        end = { position: position + size, baseOffset: nextOffset }
       })
-    const outcome = await this.use(scan).catch((error) => {
-      throw codeOf(error) === 'ENOENT' ? unreadable(this.path, 0, String(error)) : error
-    })
-    if ('reason' in outcome) throw unreadable(this.path, outcome.position, outcome.reason)
-    await this.replace([{ kind: 'keep', from: 0, to }], end)
+      fault = 'reason' in outcome ? outcome.reason : undefined
+    }
+    try {
+      await this.use(look)
+      if (fault !== undefined) await this.use(look)
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') throw error
+      fault = String(error)
+    }
+    return { end, fault }
   }
 
   /**
@@ -192,10 +207,10 @@ export class SegmentFile {
   async replace(parts: readonly Part[], nextOffset: number): Promise<void> {
     const { fs, files, codecs } = this.#context
     const { path } = this
-    const isKept = parts.some(({ kind }) => kind === 'keep')
+    const isKept = parts.some(({ kind }) => kind === 'keep' || kind === 'copy')
     const write = (file?: Pick<OpenFile, 'read'>) => writeRewrite(fs, path, file, parts, codecs)
     // A file that is gone can still be hollow as a whole.
-    const size = isKept ? await this.use((file) => write(readable(file, path))) : await write()
+    const size = isKept ? await this.use(write) : await write()
     await fs.rename(`${path}${REWRITE_SUFFIX}`, path)
     // Whoever reads goes on in the old file; it is closed when they are done.
     await files.forget(path)
@@ -225,17 +240,7 @@ export class SegmentFile {
   }
 }
 
-/** What the disk does not give is damage like any other, and not a fault of what is written. */
-function readable(file: OpenFile, path: string): Pick<OpenFile, 'read'> {
-  return {
-    read: (target, position) =>
-      file.read(target, position).catch((error) => {
-        throw isUnreadable(error) ? unreadable(path, position, String(error)) : error
-      }),
-  }
-}
-
-function unreadable(path: string, position: number, reason: string): AgentError {
+function lost(path: string, position: number, reason: string): AgentError {
   return new AgentError('CORRUPT_STORE', `${path} at ${position}: ${reason}`, {
     details: { path, position },
   })

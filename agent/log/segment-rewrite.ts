@@ -8,6 +8,8 @@
 
 import type { Codecs } from '../../wasm/codecs.ts'
 import { assert } from '../base/assert.ts'
+import { AgentError } from '../base/errors.ts'
+import { isUnreadable, tolerant } from './bad-sectors.ts'
 import type { FileSystem, OpenFile } from './file-system.ts'
 import type { JournaledBatch } from './journal-records.ts'
 import type { LossReason, LostRange } from './loss.ts'
@@ -15,8 +17,12 @@ import { hollowBatch, isHollow } from './made-batch.ts'
 import { type Damage, type SalvageRange, salvage } from './salvage.ts'
 import { copyRange, type ScannedBatch } from './segment-scan.ts'
 
-/** `keep`: positions in the old file; `hollow`: offsets; `batch`: what is put back. */
+/**
+ * `keep`: positions in the old file; `copy`: the same, rot included, and zeros where the disk gives
+ * nothing; `hollow`: offsets; `batch`: what is put back.
+ */
 export type Part =
+  | { kind: 'copy'; from: number; to: number }
   | { kind: 'batch'; bytes: Buffer }
   | { kind: 'keep'; from: number; to: number }
   | (LostRange & { kind: 'hollow'; timestamp: number })
@@ -158,7 +164,8 @@ export async function writeRewrite(
         continue
       }
       assert(source !== undefined, 'bytes are kept from a file that is there')
-      await copyRange(source, target, part.from, part.to, position)
+      const from = part.kind === 'copy' ? padded(source) : readable(source, path)
+      await copyRange(from, target, part.from, part.to, position)
       position += part.to - part.from
     }
     await target.sync()
@@ -169,6 +176,30 @@ export async function writeRewrite(
     throw error
   } finally {
     await target.close()
+  }
+}
+
+/** What the disk does not give is damage like any other, and not a fault of what is written. */
+function readable(file: Pick<OpenFile, 'read'>, path: string): Pick<OpenFile, 'read'> {
+  return {
+    read: (target, position) =>
+      file.read(target, position).catch((error) => {
+        if (!isUnreadable(error)) throw error
+        const message = `${path} at ${position}: ${String(error)}`
+        const details = { path, position }
+        throw new AgentError('CORRUPT_STORE', message, { details, retriable: true })
+      }),
+  }
+}
+
+/** Gives as many bytes as are asked for. */
+function padded(source: Pick<OpenFile, 'read'>): Pick<OpenFile, 'read'> {
+  const file = tolerant(source)
+  return {
+    read: async (target, position) => {
+      target.fill(0, await file.read(target, position))
+      return target.length
+    },
   }
 }
 

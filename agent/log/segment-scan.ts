@@ -243,7 +243,8 @@ export async function copyRange(
 }
 
 function shortFile(position: number): AgentError {
-  return new AgentError('CORRUPT_STORE', `a segment file ends at ${position} while it is copied`)
+  const message = `a segment file ends at ${position} while it is copied`
+  return new AgentError('CORRUPT_STORE', message, { retriable: true })
 }
 
 async function crcOf(window: ReadWindow, batch: ScannedBatch, codecs: Codecs): Promise<number> {

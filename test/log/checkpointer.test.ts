@@ -20,25 +20,45 @@ function failSync(disk: SickDisk, path: string, lose = () => {}): void {
   }
 }
 
-test('a batch that rotted long ago and one failed sync stop nobody', async () => {
+for (const damage of ['rot', 'spoil'] as const)
+  test(`${damage} of what was synced long ago and one failed sync stop nobody`, async () => {
+    const disk = new SickDisk()
+    const [sick, well] = await disk.create(2)
+    const end = await disk.append(sick!, 300)
+    void sick!.seal()
+    await disk.append(well!, 1500)
+    await disk.append(sick!, 100)
+    void sick!.seal()
+    const path = disk.segmentOf(0)
+    await disk.pass(100)
+    disk.fs[damage](path, 3000)
+    failSync(disk, path)
+    assert.is(await disk.append(well!, 3000), 3000)
+    assert.is(disk.failure, undefined)
+    const found = contents(sick!)
+    for (let turns = 0; turns < 50; turns++) await disk.pass(100)
+    const rotten = (await found).filter((content) => content === 'rot').length
+    assert.ok(rotten > 0 && rotten < 40, `${rotten} records`)
+    assert.is((await found).length, end + 100)
+    assert.equal(disk.log.health().reasons, [])
+  })
+
+test('one refused read after a failed sync stops nobody', async () => {
   const disk = new SickDisk()
   const [sick, well] = await disk.create(2)
-  const end = await disk.append(sick!, 300)
-  void sick!.seal()
-  await disk.append(well!, 1500)
   await disk.append(sick!, 100)
   void sick!.seal()
-  const path = disk.segmentOf(0)
   await disk.pass(100)
-  disk.fs.rot(path, 3000)
-  failSync(disk, path)
+  const path = disk.segmentOf(0)
+  const refused: string[] = []
+  disk.refusal = (step) => {
+    const wanted = ['sync', 'read'][refused.length]
+    return step.path === path && step.operation === wanted && refused.push(wanted) > 0
+  }
   assert.is(await disk.append(well!, 3000), 3000)
+  assert.equal(refused, ['sync', 'read'])
   assert.is(disk.failure, undefined)
-  const found = contents(sick!)
-  for (let turns = 0; turns < 50; turns++) await disk.pass(100)
-  const rotten = (await found).filter((content) => content === 'rot').length
-  assert.ok(rotten > 0 && rotten < 40, `${rotten} records`)
-  assert.is((await found).length, end + 100)
+  assert.is((await contents(sick!)).filter((content) => content !== 'rot').length, 100)
   assert.equal(disk.log.health().reasons, [])
 })
 

@@ -115,38 +115,61 @@ test('a sync that fails twice, or over rotten pages, makes nothing durable', asy
 })
 
 test('what rotted after it was synced keeps nothing behind it from the disk', async () => {
-  for (const isReopened of [false, true]) {
-    const batches = made(20)
-    const first = await filled(batches.slice(0, 10))
-    const { fs } = first
-    let { segment } = first
-    await segment.sync()
-    fs.rot(LOG, batches[3]!.position + 70)
-    if (isReopened) {
-      segment = await Segment.open(contextOf(fs), '/p', BASE)
-      await segment.recover(batches[10]!.baseOffset)
+  for (const damage of ['rot', 'bad sector'] as const) {
+    for (const isReopened of [false, true]) {
+      const batches = made(20)
+      const first = await filled(batches.slice(0, 10))
+      const { fs } = first
+      let { segment } = first
+      await segment.sync()
+      const position = batches[3]!.position + 70
+      if (damage === 'rot') fs.rot(LOG, position)
+      if (isReopened) {
+        segment = await Segment.open(contextOf(fs), '/p', BASE)
+        await segment.recover(batches[10]!.baseOffset)
+      }
+      if (damage === 'bad sector') fs.spoil(LOG, position)
+      await segment.append(bytesOf(batches.slice(10)))
+      fs.failNext('sync', { path: '.log' })
+      await segment.sync()
+      const expected = bytesOf(batches)
+      const sector = Math.floor(position / 512) * 512
+      if (damage === 'rot') expected[position]! ^= 1
+      else expected.fill(0, sector, Math.min(sector + 512, batches[10]!.position))
+      assert.equal(fs.crash().contents(LOG), expected, `${damage} ${isReopened}`)
     }
-    await segment.append(bytesOf(batches.slice(10)))
-    fs.failNext('sync', { path: '.log' })
-    await segment.sync()
-    const expected = bytesOf(batches)
-    expected[batches[3]!.position + 70]! ^= 1
-    assert.equal(fs.crash().contents(LOG), expected)
   }
 })
 
-test('a fault of reading is damage, of writing it is not', async () => {
+test('one refused read after a failed sync is no loss', async () => {
   const batches = made(20)
-  for (const [operation, code] of [
-    ['read', 'CORRUPT_STORE'],
-    ['write', 'EIO'],
-  ] as const) {
+  for (let passes = 0; passes < 4; passes++) {
     const { fs, segment } = await filled(batches.slice(0, 10))
     await segment.append(bytesOf(batches.slice(10)))
     fs.failNext('sync', { path: '.log' })
-    fs.failNext(operation, { path: '.log' })
-    assert.is(await segment.sync().then(String, codeOf), code)
+    fs.failNext('read', { path: '.log', passes })
+    // Between the look and the copy it is refused once, and may be asked again.
+    const refusal = await segment.sync().then(
+      () => undefined,
+      (error) => error,
+    )
+    if (refusal !== undefined) {
+      assert.is(refusal.code, 'CORRUPT_STORE')
+      assert.ok(refusal.retriable)
+      await segment.sync()
+    }
+    assert.not(segment.isUnsynced)
+    assert.equal(fs.crash().contents(LOG), bytesOf(batches))
   }
+})
+
+test('a fault of writing after a failed sync is no damage', async () => {
+  const batches = made(20)
+  const { fs, segment } = await filled(batches.slice(0, 10))
+  await segment.append(bytesOf(batches.slice(10)))
+  fs.failNext('sync', { path: '.log' })
+  fs.failNext('write', { path: '.log' })
+  assert.is(await segment.sync().then(String, codeOf), 'EIO')
 })
 
 test('what is recovered is durable after a sync, also when a sync failed before', async () => {
