@@ -10,6 +10,8 @@
 //   as many journal files as there may be.
 // - A checkpoint that fails (full disk) is tried again; meanwhile commits go on until the journal
 //   is full, and then wait.
+// - A segment whose sync fails is written anew, out of the journal where need be. While that fails, too,
+//   for one partition, there is no checkpoint for any: what it sealed is in no tail to be carried.
 // - What is deleted or made hollow must not come back out of the journal at the next start, which
 //   believes segments up to the recovery offset only: `secure` raises it and releases nothing.
 
@@ -400,14 +402,14 @@ export class Checkpointer {
   }
 
   /**
-   * What a segment had not synced is gone, and no checkpoint may say that it is there. The journal has
-   * it, and only a start brings it back from there.
+   * What a segment had not synced is gone, and not all of it came back from the journal: no checkpoint
+   * may say that it is there. Only a start may take what is left of it, and tell what is not.
    */
   #unlessLost(error: unknown): never {
     // What the disk may give the next time is not lost.
     if (error instanceof AgentError && error.code === 'CORRUPT_STORE' && !error.retriable) {
       const message = `a sync failed, and what it was for does not read back (${String(error)})`
-      const way = 'the journal has it: start again'
+      const way = 'start again: what the journal has comes back from there, what it lacks is told'
       this.#options.committer.fail(
         new AgentError('STORAGE_IO', `${message}; ${way}`, { cause: error }),
       )

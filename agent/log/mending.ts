@@ -22,7 +22,7 @@ import type { Quarantine } from './quarantine.ts'
 import { type Damage, readTolerantly } from './salvage.ts'
 import type { Segment } from './segment.ts'
 import type { Mender, SegmentList } from './segment-list.ts'
-import { type SegmentPlan, withBatches } from './segment-rewrite.ts'
+import { type PlacedPlan, withBatches } from './segment-rewrite.ts'
 import type { StateStore } from './state-store.ts'
 
 export interface MendingContext {
@@ -51,7 +51,7 @@ export interface MendedPartition {
 
 interface Change {
   segment: Segment
-  plan: SegmentPlan
+  plan: PlacedPlan
 }
 
 /** What could not be mended is not tried again before. */
@@ -187,15 +187,15 @@ export class Mending implements Mender {
     // What is found twice is no slip of the disk.
     if (plan.damages.length > 0) plan = await segment.plan([])
     if (plan.damages.length > 0) {
-      const batches = await this.#journaled(plan)
+      const batches = await this.journaled(plan.lost)
       await this.#carryOut([{ segment, plan: withBatches(plan, batches) }], [])
-      this.#tellRestored(batches)
+      this.restored(batches)
     }
     this.#partition.segments.mended(segment)
   }
 
-  /** Nothing of it was served as lost: what the journal still has is put back. */
-  #journaled({ lost }: SegmentPlan): Promise<JournaledBatch[]> {
+  /** What was served as lost must not come back. Waits for nothing that waits for a checkpoint. */
+  journaled(lost: readonly LostRange[]): Promise<JournaledBatch[]> {
     const unknown = this.#losses.ranges.reduce(
       (ranges, known) => ranges.flatMap((part) => without(part, known)),
       lost,
@@ -203,7 +203,7 @@ export class Mending implements Mender {
     return this.#context.journaled(this.#partition, unknown)
   }
 
-  #tellRestored(batches: readonly JournaledBatch[]): void {
+  restored(batches: readonly JournaledBatch[]): void {
     const [first, last] = [batches[0], batches.at(-1)]
     if (first === undefined || last === undefined || this.#partition.isDeleted) return
     const records = batches.reduce((sum, { from, to }) => sum + to - from, 0)
@@ -252,14 +252,16 @@ export class Mending implements Mender {
     let failure: unknown
     let isNameUnsynced = false
     for (const { segment, plan } of changes) {
-      const { rewrites, baseOffset: from, nextOffset: to } = segment
+      const { baseOffset: from, nextOffset: to } = segment
+      let isDone = false
       try {
-        if (failure === undefined) await segment.rewrite(plan)
+        isDone = failure === undefined && (await segment.rewrite(plan))
+        if (!isDone) failure ??= replacedMeanwhile(segment)
       } catch (error) {
         failure = error
-        isNameUnsynced = segment.rewrites > rewrites
+        isNameUnsynced = isDone = segment.rewrites > plan.rewrites
       }
-      if (segment.rewrites > rewrites) segments.mended(segment)
+      if (isDone) segments.mended(segment)
       else if (!segment.isRemoved)
         undone.push(...ranges.flatMap((range) => overlap(range, { from, to })))
     }
@@ -338,6 +340,12 @@ export class Mending implements Mender {
     this.#last = result.catch(() => {})
     return result
   }
+}
+
+/** A sync that failed had it written anew: what was planned is for another file. */
+function replacedMeanwhile({ path }: Segment): AgentError {
+  const message = `${path} was written anew meanwhile: it is looked at again`
+  return new AgentError('CORRUPT_STORE', message, { retriable: true })
 }
 
 /** The part of a range that lies in another, if any. */

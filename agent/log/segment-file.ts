@@ -5,7 +5,7 @@
 //   files.
 // - Once a sync has failed, no later sync of that file proves anything: it is written anew. What was
 //   synced before is copied as it is, rot and bad sectors (as zeros) included, which are mended later;
-//   what was not must hold.
+//   what was not, and does not hold, comes from the journal.
 // - A file that took the place of another is durable with its name. Until that is so, the old one may
 //   come back.
 
@@ -14,6 +14,8 @@ import { AgentError, codeOf, isBug, unlessBug } from '../base/errors.ts'
 import { tolerant } from './bad-sectors.ts'
 import type { FileSystem, OpenFile } from './file-system.ts'
 import type { BatchStart } from './index-pair.ts'
+import type { OffsetRun } from './journal-digest.ts'
+import type { JournaledBatch } from './journal-records.ts'
 import type { OpenFiles } from './open-files.ts'
 import { type Part, REWRITE_SUFFIX, writeRewrite } from './segment-rewrite.ts'
 import { copyRange, scanBatches } from './segment-scan.ts'
@@ -23,6 +25,9 @@ export interface SegmentFileContext {
   codecs: Codecs
   files: OpenFiles
 }
+
+/** What the journal has of a range, ascending. */
+export type Journaled = (range: OffsetRun) => Promise<readonly JournaledBatch[]>
 
 /** Names sort as their offsets do. */
 export function segmentName(baseOffset: number): string {
@@ -166,15 +171,27 @@ export class SegmentFile {
 
   /**
    * After a failed sync the pages count as clean without being on the disk, so another sync proves
-   * nothing: what they read goes to a fresh file that takes the name. Fault: CORRUPT_STORE, not
-   * retriable, when what had not been synced does not hold; then only the journal has it.
+   * nothing: this is to go to a fresh file that takes the name. What had not been synced and does not
+   * hold comes from the journal. Fault: CORRUPT_STORE, not retriable, when that lacks some of it.
    */
-  async writeAnew(): Promise<void> {
+  async partsAnew(nextOffset: number, journaled: Journaled): Promise<Part[]> {
     const { position: from } = this.synced
     const { end, fault } = await this.#holding()
-    if (fault !== undefined) throw lost(this.path, end.position, fault)
-    const synced: Part = { kind: 'copy', from: 0, to: from }
-    await this.replace([synced, { kind: 'keep', from, to: end.position }], end.baseOffset)
+    const parts: Part[] = [
+      { kind: 'copy', from: 0, to: from },
+      { kind: 'keep', from, to: end.position },
+    ]
+    if (fault === undefined) return parts
+    let next = end.baseOffset
+    for (const batch of await journaled({ from: next, to: nextOffset })) {
+      if (batch.from !== next) break
+      parts.push({ kind: 'batch', bytes: batch.bytes })
+      next = batch.to
+    }
+    if (next === nextOffset) return parts
+    const position = end.position
+    const message = `${this.path} at ${position}: ${fault}, and the journal lacks offset ${next}`
+    throw new AgentError('CORRUPT_STORE', message, { details: { path: this.path, position } })
   }
 
   /** How far what was not synced holds. Looked at twice: one refused read is no loss. */
@@ -238,10 +255,4 @@ export class SegmentFile {
   close(): Promise<void> {
     return this.#context.files.forget(this.path)
   }
-}
-
-function lost(path: string, position: number, reason: string): AgentError {
-  return new AgentError('CORRUPT_STORE', `${path} at ${position}: ${reason}`, {
-    details: { path, position },
-  })
 }

@@ -13,6 +13,7 @@ import { AgentError, codeOf, isBug } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
 import { isDamage, tryToRead } from './bad-sectors.ts'
 import type { PartitionMark, SegmentMark } from './checkpoint.ts'
+import type { JournaledBatch } from './journal-records.ts'
 import type { LostRange } from './loss.ts'
 import { HOLLOW_RECORDS_MAX } from './made-batch.ts'
 import { PartitionDirectory, removeDirectory, setAside } from './partition-directory.ts'
@@ -36,6 +37,10 @@ export interface Mender {
   mend(segment: Segment | undefined): Promise<void>
   /** Bytes that are about to be cut, and are nowhere else. */
   keep(segment: Segment, damage: Damage): Promise<void>
+  /** What the journal has of offsets that a segment is to hold. Must not wait for a checkpoint. */
+  journaled(ranges: readonly LostRange[]): Promise<readonly JournaledBatch[]>
+  /** A segment has it again. */
+  restored(batches: readonly JournaledBatch[]): void
 }
 
 /** Empty records take less in a hollow batch. */
@@ -376,9 +381,25 @@ export class SegmentList {
         if (isBug(error)) throw error
       }
     }
-    for (const segment of [...this.#segments]) if (segment.isUnsynced) await segment.sync()
+    for (const segment of [...this.#segments])
+      if (segment.isUnsynced) await this.#syncSegment(segment)
     await this.syncNames()
     return marks
+  }
+
+  async #syncSegment(segment: Segment): Promise<void> {
+    let restored: readonly JournaledBatch[] = []
+    try {
+      await segment.sync(async ({ from, to }) => {
+        restored = await this.#mender.journaled([{ from, to, reason: 'rot' }])
+        return restored
+      })
+    } catch (error) {
+      // No fresh file could be synced either. This one is tried again, and nothing more goes to it.
+      if (!isNoSpace(error) && segment === this.#segments.at(-1)) this.#damaged = segment
+      throw error
+    }
+    this.#mender.restored(restored)
   }
 
   /** Between two appends: the bytes are those below the offset. */

@@ -38,6 +38,9 @@ export interface SegmentPlan {
   size: number
 }
 
+/** Its positions are those of the file that had been replaced so often. */
+export type PlacedPlan = SegmentPlan & { rewrites: number }
+
 export const REWRITE_SUFFIX = '.rewrite'
 
 /**
@@ -62,7 +65,7 @@ export async function planRewrite(
 }
 
 /** What is lost as far as the segment goes, and is put back from elsewhere. Batches ascend. */
-export function withBatches(plan: SegmentPlan, batches: readonly JournaledBatch[]): SegmentPlan {
+export function withBatches<T extends SegmentPlan>(plan: T, batches: readonly JournaledBatch[]): T {
   const parts = plan.parts.flatMap((part): Part[] => {
     if (part.kind !== 'hollow') return [part]
     const within = batches.filter(({ from, to }) => part.from <= from && to <= part.to)

@@ -15,19 +15,20 @@ import { assert } from '../base/assert.ts'
 import { AgentError, codeOf, unlessBug } from '../base/errors.ts'
 import { BATCH_HEADER_BYTES } from '../record/record-batch.ts'
 import type { SegmentMark } from './checkpoint.ts'
+import type { OpenFile } from './file-system.ts'
 import { type BatchStart, IndexPair } from './index-pair.ts'
 import type { LostRange } from './loss.ts'
 import type { ReadAhead } from './read-ahead.ts'
 import { ResumePlaces } from './resume-places.ts'
 import type { Damage, SalvageRange } from './salvage.ts'
-import { SegmentFile, type SegmentFileContext } from './segment-file.ts'
+import { type Journaled, SegmentFile, type SegmentFileContext } from './segment-file.ts'
 import type { IndexCache } from './segment-index.ts'
 import { recoverSegment, type SegmentRecovery } from './segment-recovery.ts'
 import {
   missingPlan,
   type Part,
+  type PlacedPlan,
   planRewrite,
-  type SegmentPlan,
   surveyRange,
   wholePlan,
 } from './segment-rewrite.ts'
@@ -173,11 +174,16 @@ export class Segment {
     })
   }
 
-  /** What was appended or cut before the call is durable when it resolves. */
-  async sync(): Promise<void> {
+  /** What was appended or cut before the call is durable when it resolves. Faults: as `partsAnew`. */
+  async sync(journaled: Journaled = async () => []): Promise<void> {
     const end = await this.#serially(async () => this.#end)
     if (!this.isUnsynced || this.#isRemoved || (await this.#file.sync(end))) return
-    await this.#serially(async () => (this.#isRemoved ? undefined : this.#file.writeAnew()))
+    await this.#serially(async () => {
+      if (this.#isRemoved) return
+      const parts = await this.#file.partsAnew(this.#nextOffset, journaled)
+      const isMoved = parts.some(({ kind }) => kind === 'batch')
+      await this.#replace(parts, isMoved)
+    })
   }
 
   /** The last append was the last one: its indexes are whole and durable when it resolves. */
@@ -320,27 +326,28 @@ export class Segment {
    * What the segment shall become when `ranges` of it are hollow, and what is damaged. Reads all of it,
    * unless they leave nothing of it.
    */
-  async plan(ranges: readonly LostRange[]): Promise<SegmentPlan> {
-    const range = await this.#range()
+  async plan(ranges: readonly LostRange[]): Promise<PlacedPlan> {
+    const { rewrites, ...range } = await this.#range()
     const [first] = ranges
     if (first !== undefined && first.from <= range.offset && range.endOffset <= first.to) {
       const newest = await this.maxTimestamp().catch(() => -1)
-      return wholePlan(range, first.reason, newest < 0 ? this.arrival : newest)
+      return { ...wholePlan(range, first.reason, newest < 0 ? this.arrival : newest), rewrites }
     }
-    const fallback = this.arrival
+    const look = (file: OpenFile) => planRewrite(file, range, ranges, this.codecs, this.arrival)
     try {
-      return await this.#file.use((file) => planRewrite(file, range, ranges, this.codecs, fallback))
+      return { ...(await this.#file.use(look)), rewrites }
     } catch (error) {
       if (codeOf(error) !== 'ENOENT' || this.#isRemoved) throw error
-      return missingPlan(range, fallback)
+      return { ...missingPlan(range, this.arrival), rewrites }
     }
   }
 
   /** Between two appends: the bytes are those of the offsets. A file that is gone is no fault here. */
-  #range(): Promise<SalvageRange> {
+  #range(): Promise<SalvageRange & { rewrites: number }> {
     return this.#serially(async () => {
       const size = await this.#file.known().catch(() => this.size)
-      return { size, offset: this.baseOffset, endOffset: this.#nextOffset }
+      const { baseOffset: offset, nextOffset: endOffset, rewrites } = this
+      return { size, offset, endOffset, rewrites }
     })
   }
 
@@ -351,17 +358,18 @@ export class Segment {
   }
 
   /**
-   * Carries a plan out; what was appended since is kept. Durable when it resolves. When it fails and
-   * `rewrites` has grown, the new file is there and its name not yet durable.
+   * Carries a plan out; what was appended since is kept. Durable when it resolves; false: it was planned
+   * for another file. When it fails and `rewrites` has grown, only the new name is not yet durable.
    */
-  rewrite(plan: SegmentPlan): Promise<void> {
+  rewrite(plan: PlacedPlan): Promise<boolean> {
     return this.#serially(async () => {
-      if (this.#isRemoved) return
+      if (this.#isRemoved) return true
+      if (plan.rewrites !== this.rewrites) return false
       assert(plan.size <= this.size, 'a segment only grows')
       const rest: Part = { kind: 'keep', from: plan.size, to: this.size }
-      await this.#replace(rest.from < rest.to ? [...plan.parts, rest] : plan.parts)
       this.#markedTimestamp = undefined
-      await this.#rebuildIndexes()
+      await this.#replace(rest.from < rest.to ? [...plan.parts, rest] : plan.parts, true)
+      return true
     })
   }
 
@@ -393,11 +401,14 @@ export class Segment {
     await this.#indexes.rebuild().catch(unlessBug)
   }
 
-  async #replace(parts: readonly Part[]): Promise<void> {
+  async #replace(parts: readonly Part[], isMoved: boolean): Promise<void> {
+    const { rewrites } = this
     try {
       await this.#file.replace(parts, this.#nextOffset)
     } finally {
       this.#resume = undefined
+      // Also when its name is not durable yet.
+      if (isMoved && rewrites < this.rewrites) await this.#rebuildIndexes()
     }
   }
 

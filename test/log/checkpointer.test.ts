@@ -1,6 +1,9 @@
 // Journal files are released also when the disk does not keep, or not take, what one partition has.
 
 import * as assert from 'uvu/assert'
+import type { PartitionLog } from '../../agent/log/partition-log.ts'
+import { type DecodedRecord, decodeRecords } from '../../agent/record/record-batch.ts'
+import { codecs } from '../support/batches.ts'
 import { checkpointsOf, contents } from '../support/recovered-log.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { SickDisk } from '../support/sick-disk.ts'
@@ -62,32 +65,144 @@ test('one refused read after a failed sync stops nobody', async () => {
   assert.equal(disk.log.health().reasons, [])
 })
 
-test('what a failed sync has lost ends the log, and the next start has it', async () => {
+/** The kernel drops the pages that it could not write. */
+function dropEnd(disk: SickDisk, path: string): void {
+  const bytes = disk.fs.contents(path)
+  for (let at = bytes.length - 600; at < bytes.length; at++) {
+    if (bytes[at] !== 0) disk.fs.rot(path, at, bytes[at])
+  }
+}
+
+/** Everything a reader is given. */
+async function recordsOf(partition: PartitionLog): Promise<DecodedRecord[]> {
+  const records: DecodedRecord[] = []
+  for (let offset = 0; offset < partition.highWatermark; ) {
+    const read = await partition.read(offset, 2000)
+    if (read.kind !== 'batches') throw new Error(`${read.kind} at ${offset}`)
+    records.push(...decodeRecords(read.bytes, codecs))
+    offset = read.nextOffset
+  }
+  return records
+}
+
+test('what a failed sync has lost comes back from the journal', async () => {
+  for (const damage of ['zeros', 'bad sector'] as const) {
+    const disk = new SickDisk()
+    const [sick, well] = await disk.create(2)
+    await disk.append(sick!, 100)
+    void sick!.seal()
+    await disk.pass(100)
+    const expected = await recordsOf(sick!)
+    assert.is(expected.length, 100)
+    const path = disk.segmentOf(0)
+    failSync(disk, path, () => {
+      if (damage === 'zeros') dropEnd(disk, path)
+      else disk.fs.spoil(path, 3000)
+    })
+    assert.is(await disk.append(well!, 3000), 3000)
+    assert.is(disk.failure, undefined)
+    assert.equal(disk.log.health().reasons, [])
+    assert.equal(await recordsOf(sick!), expected)
+    assert.is(await disk.append(sick!, 50), 50)
+    await disk.start()
+    const [again] = disk.partitions()
+    assert.equal((await recordsOf(again!)).slice(0, 100), expected)
+    assert.is(again!.highWatermark, 150)
+    assert.is(again!.losses.total, 0)
+  }
+})
+
+test('what a failed sync has lost and the journal lacks ends the log', async () => {
   const disk = new SickDisk()
   const [sick, well] = await disk.create(2)
   await disk.append(sick!, 100)
   void sick!.seal()
   await disk.pass(100)
+  const value = (await recordsOf(sick!))[97]!.value!
   const path = disk.segmentOf(0)
-  // The kernel drops the pages that it could not write.
   failSync(disk, path, () => {
-    const bytes = disk.fs.contents(path)
-    for (let at = bytes.length - 600; at < bytes.length; at++) {
-      if (bytes[at] !== 0) disk.fs.rot(path, at, bytes[at])
+    dropEnd(disk, path)
+    for (const journal of disk.fs.paths().filter((name) => /journal-\d+$/.test(name))) {
+      const at = disk.fs.contents(journal).indexOf(value)
+      if (at >= 0) disk.fs.rot(journal, at)
     }
   })
   const acked = await disk.append(well!, 3000)
   assert.ok(acked < 3000)
-  assert.match(String(disk.failure), /does not read back.*t-0.*the journal has it: start again/)
+  assert.match(
+    String(disk.failure),
+    /does not read back.*t-0.*the journal lacks offset.*start again/,
+  )
   assert.is(disk.log.health().reasons[0], disk.failure?.message)
   await disk.start()
   const [again, other] = disk.partitions()
   assert.is(again!.highWatermark, 100)
-  assert.ok(other!.highWatermark >= acked)
-  assert.is(again!.losses.total, 0)
   assert.is((await contents(again!)).length, 100)
+  // One frame of the journal.
+  assert.is(again!.losses.total, 20)
   assert.is(await disk.append(other!, 3000), 3000)
+  assert.is(disk.failure, undefined)
+})
+
+test('one partition on bad blocks stops no other, in any process', async () => {
+  const disk = new SickDisk()
+  const [sick] = await disk.create(2)
+  let written = 0
+  for (let boot = 0; boot < 5; boot++) {
+    if (boot > 0) await disk.start()
+    const [again, other] = disk.partitions()
+    const synced = boot > 0 ? disk.fs.contents(disk.segmentOf(0)).length : 0
+    let isReplaced = false
+    disk.refusal = ({ path, operation }) => {
+      if (!path.includes('/t-0/') || !path.endsWith('.log')) return false
+      // Another file has other blocks.
+      if (operation === 'rename') isReplaced = true
+      if (operation !== 'sync' || isReplaced) return false
+      const { length } = disk.fs.contents(path)
+      for (let at = synced + 512; at < length; at += 512) disk.fs.spoil(path, at)
+      return true
+    }
+    written += await disk.append(again!, 100)
+    void again!.seal()
+    await disk.pass(100)
+    assert.is(await disk.append(other!, 3000), 3000, `boot ${boot}`)
+    assert.ok(isReplaced, `boot ${boot}`)
+    assert.is(disk.failure, undefined)
+    assert.equal(disk.log.health().reasons, [])
+    assert.is(again!.losses.total, 0)
+    disk.refusal = () => false
+    assert.is((await recordsOf(again!)).length, written)
+  }
+  assert.is(written, 500)
+  assert.is(sick!.highWatermark, 100)
+})
+
+test('a partition that no file takes is tried again, and the log goes on behind it', async () => {
+  const disk = new SickDisk()
+  const [sick, well] = await disk.create(2)
+  await disk.append(sick!, 100)
+  void sick!.seal()
+  await disk.pass(100)
+  const expected = await recordsOf(sick!)
+  const path = disk.segmentOf(0)
+  disk.refusal = (step) => {
+    if (step.path === path && step.operation === 'read') return true
+    return step.path.startsWith(path) && step.operation === 'sync'
+  }
+  const acked = await disk.append(well!, 3000)
+  assert.ok(acked > 0 && acked < 3000, `${acked} acked`)
+  assert.is(disk.failure, undefined)
+  assert.match(disk.log.health().reasons.join(), /no checkpoint can be written.*t-0/)
+  // What comes next is in another file.
+  disk.refusal = (step) => step.path.startsWith(path) && step.operation === 'sync'
+  void sick!.seal()
+  await disk.append(sick!, 5, 1)
+  disk.refusal = () => false
+  await disk.pass(5000)
+  assert.is(await disk.append(well!, 3000), 3000)
   assert.equal(disk.log.health().reasons, [])
+  assert.equal((await recordsOf(sick!)).slice(0, 100), expected)
+  assert.is(sick!.losses.total, 0)
 })
 
 test('a partition whose segments take nothing holds up no other', async () => {

@@ -141,6 +141,51 @@ test('what rotted after it was synced keeps nothing behind it from the disk', as
   }
 })
 
+test('what a failed sync has dropped comes from the journal', async () => {
+  for (const damage of ['rot', 'spoil'] as const) {
+    const batches = made(20)
+    const { fs, segment } = await filled(batches.slice(0, 10))
+    await segment.append(bytesOf(batches.slice(10)))
+    fs.failNext('sync', { path: '.log' })
+    fs[damage](LOG, batches[15]!.position + 70)
+    const plan = await segment.plan([])
+    await segment.sync(async ({ from, to }) => {
+      const wanted = batches.filter(({ baseOffset }) => from <= baseOffset)
+      assert.is(to, endOf(batches))
+      return wanted.map(({ baseOffset, nextOffset, bytes }) => {
+        return { from: baseOffset, to: nextOffset, bytes }
+      })
+    })
+    assert.not(segment.isUnsynced)
+    await checkAll(segment, batches)
+    // Its positions were those of the file before.
+    assert.is(await segment.rewrite(plan), false)
+    assert.is(await segment.rewrite(await segment.plan([])), true)
+    const later = made(21).slice(20)
+    await segment.append(bytesOf(later))
+    await segment.sync()
+    await checkAll(segment, [...batches, ...later])
+    assert.equal(fs.crash().contents(LOG), bytesOf([...batches, ...later]), damage)
+  }
+})
+
+test('what the journal has only a part of is not durable', async () => {
+  const batches = made(20)
+  const { fs, segment } = await filled(batches.slice(0, 10))
+  await segment.append(bytesOf(batches.slice(10)))
+  fs.failNext('sync', { path: '.log' })
+  fs.rot(LOG, batches[15]!.position + 70)
+  const part = batches.slice(15).filter((_, order) => order !== 2)
+  const journaled = part.map(({ baseOffset, nextOffset, bytes }) => {
+    return { from: baseOffset, to: nextOffset, bytes }
+  })
+  const refusal = await segment.sync(async () => journaled).catch((error) => error)
+  assert.is(refusal.code, 'CORRUPT_STORE')
+  assert.not(refusal.retriable)
+  assert.match(refusal.message, `the journal lacks offset ${batches[17]!.baseOffset}`)
+  assert.ok(segment.isUnsynced)
+})
+
 test('one refused read after a failed sync is no loss', async () => {
   const batches = made(20)
   for (let passes = 0; passes < 4; passes++) {

@@ -89,7 +89,7 @@ const REQUIRED_MUTANTS: readonly Mutant[] = [
   ]),
   mutant('fsync: of segments before a checkpoint', [
     SEGMENTS,
-    'if (segment.isUnsynced) await segment.sync()',
+    'if (segment.isUnsynced) await this.#syncSegment(segment)',
     'void segment',
   ]),
   mutant('fsync: of a checkpoint', [
@@ -109,7 +109,7 @@ const REQUIRED_MUTANTS: readonly Mutant[] = [
   ]),
   mutant('fsync: nothing is written anew after one has failed', [
     SEGMENT,
-    'await this.#serially(async () => (this.#isRemoved ? undefined : this.#file.writeAnew()))',
+    'await this.#replace(parts, isMoved)\n',
     '',
   ]),
   mutant('fsync: a journal write that failed, again in place', [
@@ -202,8 +202,8 @@ const REQUIRED_MUTANTS: readonly Mutant[] = [
   // ---- checkpoint order
   mutant('checkpoint order: beside the syncs of segments', [
     SEGMENTS,
-    'if (segment.isUnsynced) await segment.sync()',
-    'if (segment.isUnsynced) void segment.sync().catch(() => {})',
+    'if (segment.isUnsynced) await this.#syncSegment(segment)',
+    'if (segment.isUnsynced) void this.#syncSegment(segment).catch(() => {})',
   ]),
   mutant('checkpoint order: before the syncs of their names', [
     SEGMENTS,
