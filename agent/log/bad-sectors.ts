@@ -1,5 +1,6 @@
 // Reads a file that the disk does not give all of: what cannot be read is zeros.
 
+import { type Clock, sleep } from '../base/clock.ts'
 import { codeOf } from '../base/errors.ts'
 import type { FileSystem, OpenFile } from './file-system.ts'
 
@@ -10,6 +11,9 @@ const REFUSALS_MAX = 256
 const COARSE_BYTES = 64 * 1024
 /** Whoever gives up believes something older. */
 const TRIES = 3
+/** Whoever gives up here loses something, and a disk that is reset is back after some seconds. */
+const PATIENT_TRIES = 5
+const PAUSE_MS = 1000
 
 /** The disk refuses to give some sector, or the file system does not believe it. */
 export function isUnreadable(error: unknown): boolean {
@@ -21,16 +25,17 @@ export function isDamage(error: unknown): boolean {
   return isUnreadable(error) || ['CORRUPT_STORE', 'CORRUPT_BATCH', 'ENOENT'].includes(codeOf(error))
 }
 
-/** What `work` gives; undefined when the disk refuses to, again and again. */
-export async function tryToRead<T>(work: () => Promise<T>): Promise<T | undefined> {
-  for (let tries = 0; tries < TRIES; tries++) {
+/** What `work` gives; undefined when the disk refuses to, again and again: with a clock, for some seconds. */
+export async function tryToRead<T>(work: () => Promise<T>, clock?: Clock): Promise<T | undefined> {
+  for (let tries = 1; ; tries++) {
     try {
       return await work()
     } catch (error) {
       if (!isUnreadable(error)) throw error
     }
+    if (tries === (clock === undefined ? TRIES : PATIENT_TRIES)) return undefined
+    if (clock !== undefined) await sleep(clock, PAUSE_MS)
   }
-  return undefined
 }
 
 /** The whole file, or the beginning of it; undefined when it cannot even be opened. */

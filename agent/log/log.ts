@@ -10,6 +10,7 @@ import { Codecs } from '../../wasm/codecs.ts'
 import { Kernel } from '../../wasm/kernel.ts'
 import { AgentError, isBug } from '../base/errors.ts'
 import { Arena } from './arena.ts'
+import { Asides } from './asides.ts'
 import { Checkpointer } from './checkpointer.ts'
 import { Committer, OPEN_BYTES_MAX } from './committer.ts'
 import { reserveBytesOf, segmentBytesIn } from './disk-budget.ts'
@@ -268,13 +269,7 @@ export class Log {
     this.#lock = await lockStore(fs, directory, { device: this.meter.disk, ...lock })
     const started = clock.monotonic()
     const recovered = await recover({
-      fs,
-      directory,
-      kernel: this.kernel,
-      codecs: this.codecs,
-      logger,
-      quarantine: this.#context.quarantine,
-      state: this.state,
+      ...this.#context,
       gateway,
       topicRestored: (name, marks) => this.#topics.restoreFrom(name, marks),
       partition: (logId) => this.#topics.byLogId(logId),
@@ -402,6 +397,7 @@ export class Log {
       committer: this.#committer,
       state: this.state,
       logger,
+      asides: new Asides({ fs, clock, logger }),
       quarantine: new Quarantine(fs, directory),
       indexCache: new IndexCache(this.kernel),
       readAhead: new ReadAhead(),

@@ -1,6 +1,7 @@
 // Which directories of a store are a partition's, whatever the state says of them.
 
 import type { Codecs } from '../../wasm/codecs.ts'
+import type { Clock } from '../base/clock.ts'
 import type { FileSystem } from './file-system.ts'
 import { listPartition } from './partition-directory.ts'
 import { type PartitionMetadata, readMetadata } from './partition-metadata.ts'
@@ -19,6 +20,8 @@ export interface FoundDirectory {
 
 interface StoreParts {
   fs: FileSystem
+  /** With it the disk is asked for some seconds. */
+  clock?: Clock
   /** Of the store. */
   directory: string
   codecs: Codecs
@@ -35,14 +38,15 @@ export async function findPartitionDirectories(parts: StoreParts): Promise<Found
 
 /** Undefined when it is none, or nothing of it can be read. */
 export async function partitionDirectory(
-  { fs, directory, codecs }: StoreParts,
+  parts: StoreParts,
   name: string,
 ): Promise<FoundDirectory | undefined> {
+  const { fs, directory, codecs } = parts
   const [, topic = '', number = ''] = /^(.+)-(0|[1-9]\d{0,3})$/.exec(name) ?? []
   const partition = Number(number)
   if (!isTopicName(topic) || partition >= PARTITIONS_MAX) return undefined
   const path = `${directory}/${name}`
-  const listing = await listPartition(fs, path)
+  const listing = await listPartition(parts, path)
   const names = listing.kind === 'names' ? listing.names : []
   const read = await readMetadata(fs, path, codecs).catch(() => undefined)
   const metadata = read?.topic === topic && read.partition === partition ? read : undefined

@@ -2,61 +2,40 @@
 // all that is in it.
 //
 // - Somebody may remove it while the log runs: then it is made again.
-// - One that the disk does not list, or a file in its place, is set aside under another name: the partition
-//   goes on in a new directory, and what is left of the old one can still be looked at.
+// - One that the disk does not list, or a file in its place, is set aside (asides.ts): the partition goes
+//   on in a new directory.
 
-import { AgentError, codeOf, isBug } from '../base/errors.ts'
-import type { Logger } from '../base/telemetry.ts'
+import type { Clock } from '../base/clock.ts'
+import { AgentError, codeOf } from '../base/errors.ts'
+import type { AsideContext } from './asides.ts'
 import { tryToRead } from './bad-sectors.ts'
 import type { FileSystem } from './file-system.ts'
 import { METADATA_TEMPORARY } from './partition-metadata.ts'
 import { baseOffsetOf } from './segment-file.ts'
 import { REWRITE_SUFFIX } from './segment-rewrite.ts'
 
-/** No partition's directory, and no segment, has such a name. */
-const ASIDE_SUFFIX = '.unreadable'
-
-export interface AsideContext {
-  fs: FileSystem
-  logger: Logger
-}
-
-export type Listing = { kind: 'names'; names: string[] } | { kind: 'missing' | 'unreadable' }
+export type Listing =
+  | { kind: 'names'; names: string[] }
+  | { kind: 'missing' | 'file' | 'unreadable' }
 
 /**
- * What is in a partition's directory. Unreadable: the disk does not say, or a file has its name. Fault:
- * STORAGE_IO, when this user may not read it, which is no damage.
+ * What is in a partition's directory. Unreadable: the disk does not say, with a clock for some seconds;
+ * a file: it has its name. Fault: STORAGE_IO, when this user may not read it, which is no damage.
  */
-export async function listPartition(fs: FileSystem, path: string): Promise<Listing> {
+export async function listPartition(
+  { fs, clock }: { fs: FileSystem; clock?: Clock },
+  path: string,
+): Promise<Listing> {
   try {
-    const names = await tryToRead(() => fs.list(path))
+    const names = await tryToRead(() => fs.list(path), clock)
     return names === undefined ? { kind: 'unreadable' } : { kind: 'names', names }
   } catch (error) {
     const code = codeOf(error)
     if (code === 'ENOENT') return { kind: 'missing' }
-    if (code === 'ENOTDIR') return { kind: 'unreadable' }
+    if (code === 'ENOTDIR') return { kind: 'file' }
     if (code !== 'EACCES' && code !== 'EPERM') throw error
     const message = `${path} cannot be listed (${code}): give it back to the user of this process`
     throw new AgentError('STORAGE_IO', message, { cause: error })
-  }
-}
-
-/** Under another name, which is durable when it resolves and is told. Fault: STORAGE_IO. */
-export async function setAside({ fs, logger }: AsideContext, path: string): Promise<void> {
-  const parent = parentOf(path)
-  try {
-    const names = new Set((await fs.list(parent)).map((name) => `${parent}/${name}`))
-    let aside = path + ASIDE_SUFFIX
-    for (let number = 2; names.has(aside); number++) aside = `${path}${ASIDE_SUFFIX}.${number}`
-    await fs.rename(path, aside)
-    await fs.syncDirectory(parent)
-    logger.error(`${path} cannot be read: it is ${aside} now, and nothing uses it`)
-  } catch (error) {
-    // Faults of the disk have a code; anything else is a bug.
-    if (isBug(error)) throw error
-    const message = `${path} can neither be read nor be set aside (${String(error)})`
-    const way = 'check its file system, or move it out of the store'
-    throw new AgentError('STORAGE_IO', `${message}: ${way}`, { cause: error })
   }
 }
 
@@ -87,9 +66,10 @@ export class PartitionDirectory {
    * file it was to replace is whole.
    */
   async findSegments(): Promise<number[]> {
-    const { fs } = this.#context
-    const listing = await listPartition(fs, this.path)
-    if (listing.kind === 'unreadable') await setAside(this.#context, this.path)
+    const { fs, asides } = this.#context
+    const listing = await listPartition(this.#context, this.path)
+    if (listing.kind === 'unreadable') asides.refused(this.path)
+    if (listing.kind === 'file') await asides.setAside(this.path)
     this.#exists = listing.kind === 'names'
     if (listing.kind !== 'names') return []
     for (const name of listing.names) {
@@ -155,9 +135,9 @@ export class PartitionDirectory {
  * looked into is set aside: its name is free then, too.
  */
 export async function removeDirectory(context: AsideContext, path: string): Promise<void> {
-  const { fs } = context
-  const listing = await listPartition(fs, path)
-  if (listing.kind === 'unreadable') await setAside(context, path)
+  const { fs, asides } = context
+  const listing = await listPartition(context, path)
+  if (listing.kind === 'unreadable' || listing.kind === 'file') await asides.setAside(path)
   if (listing.kind !== 'names') return
   for (const name of listing.names) {
     await fs.remove(`${path}/${name}`).catch((error) => {

@@ -13,6 +13,7 @@
 
 import type { Codecs } from '../../wasm/codecs.ts'
 import type { Kernel } from '../../wasm/kernel.ts'
+import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/telemetry.ts'
 import type { Checkpoint, PartitionMark } from './checkpoint.ts'
 import type { FileSystem } from './file-system.ts'
@@ -26,6 +27,7 @@ import { isBygone, newTopicId, type TopicRecord } from './topic.ts'
 
 export interface RebuildParts {
   fs: FileSystem
+  clock: Clock
   directory: string
   kernel: Kernel
   codecs: Codecs

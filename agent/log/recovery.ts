@@ -23,8 +23,10 @@
 
 import type { Codecs } from '../../wasm/codecs.ts'
 import type { Kernel } from '../../wasm/kernel.ts'
+import type { Clock } from '../base/clock.ts'
 import { isBug } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
+import type { Asides } from './asides.ts'
 import { type Checkpoint, emptyCheckpoint, type PartitionMark } from './checkpoint.ts'
 import type { FileSystem } from './file-system.ts'
 import type { JournalPosition } from './journal.ts'
@@ -46,7 +48,9 @@ export interface RecoveryTarget {
   directory: string
   kernel: Kernel
   codecs: Codecs
+  clock: Clock
   logger: Logger
+  asides: Asides
   quarantine: Quarantine
   state: StateStore
   /** What the gateway is called, when the store does not say. */
@@ -92,6 +96,7 @@ export async function recover(target: RecoveryTarget): Promise<Recovered> {
   for (const [key] of checkpoint?.state ?? []) {
     if (key.startsWith('topic/')) await target.topicRestored(key.slice(6), marks)
   }
+  await target.asides.settle()
   const replay = await replayAll(target, survey, marks, lost === undefined)
   if (lost !== undefined) hollowKnownEnds(target)
   if (lost !== undefined) tellHistory(logger, survey, target.partitions())
@@ -136,7 +141,9 @@ async function replayAll(
   const { state } = target
   const stateChanged = async (key: string, value: Buffer | undefined) => {
     state.restore(key, value)
-    if (key.startsWith('topic/')) await target.topicRestored(key.slice(6), marks)
+    if (!key.startsWith('topic/')) return
+    await target.topicRestored(key.slice(6), marks)
+    await target.asides.settle()
   }
   const sequence = Math.max(0, (survey.checkpoint?.content.sequence ?? 0) - 1)
   const replay = new Replay(

@@ -8,15 +8,14 @@
 //   fill it. So is one that the disk does not open, and all of them when it does not list them.
 // - What does not hold when it is read is handed to the one who mends it, and read again.
 
-import type { Clock } from '../base/clock.ts'
 import { AgentError, codeOf, isBug } from '../base/errors.ts'
-import type { Logger } from '../base/telemetry.ts'
+import type { AsideContext } from './asides.ts'
 import { isDamage, tryToRead } from './bad-sectors.ts'
 import type { PartitionMark, SegmentMark } from './checkpoint.ts'
 import type { JournaledBatch } from './journal-records.ts'
 import type { LostRange } from './loss.ts'
 import { HOLLOW_RECORDS_MAX } from './made-batch.ts'
-import { PartitionDirectory, removeDirectory, setAside } from './partition-directory.ts'
+import { PartitionDirectory, removeDirectory } from './partition-directory.ts'
 import { isNoSpace } from './reserve.ts'
 import type { SegmentFacts } from './retention.ts'
 import type { Damage } from './salvage.ts'
@@ -25,9 +24,7 @@ import { segmentName } from './segment-file.ts'
 import { SegmentGaps } from './segment-gaps.ts'
 import { replaceSegment } from './segment-rewrite.ts'
 
-export interface SegmentListContext extends SegmentContext {
-  clock: Clock
-  logger: Logger
+export interface SegmentListContext extends SegmentContext, AsideContext {
   segmentBytes: number
 }
 
@@ -147,9 +144,9 @@ export class SegmentList {
       // The disk may not even open it.
       if (!isSynced) await opened.read(0, Buffer.alloc(0))
       return opened
-    })
+    }, this.#context.clock)
     if (segment === undefined) {
-      await setAside(this.#context, `${path}/${segmentName(baseOffset)}.log`)
+      this.#context.asides.refused(path, `${path}/${segmentName(baseOffset)}.log`)
     }
     if (segment === undefined || isSynced) return segment
     const keep = (damage: Damage) => this.#mender.keep(segment, damage)

@@ -11,6 +11,7 @@
 
 import type { Codecs } from '../../wasm/codecs.ts'
 import type { Kernel } from '../../wasm/kernel.ts'
+import type { Clock } from '../base/clock.ts'
 import { readTolerantly } from './bad-sectors.ts'
 import { CHECKPOINT_FILES, type Checkpoint, decodeCheckpoint } from './checkpoint.ts'
 import type { FileSystem } from './file-system.ts'
@@ -81,6 +82,8 @@ export interface Survey {
 
 interface StoreParts {
   fs: FileSystem
+  /** With it the disk is asked for some seconds. */
+  clock?: Clock
   directory: string
   kernel: Kernel
   codecs: Codecs

@@ -69,8 +69,8 @@ class PartitionCheck {
   async run(): Promise<void> {
     const { fs, findings } = this.#context
     findings.totals.partitions++
-    const listing = await listPartition(fs, this.#path)
-    if (listing.kind === 'unreadable') {
+    const listing = await listPartition({ fs }, this.#path)
+    if (listing.kind === 'unreadable' || listing.kind === 'file') {
       const what = 'cannot be listed; a start sets it aside, and goes on without what is in it'
       findings.wrong('segment', this.#path, 0, what)
     }

@@ -311,7 +311,7 @@ test('a journal with a gap is remembered once, however often it is read', async 
 
 /** Each time it is asked, as a bad place on the disk does. */
 function refuse(fs: SimFileSystem, operation: 'list' | 'open', path: string, code = 'EIO'): void {
-  for (let times = 0; times < 3; times++) fs.failNext(operation, { path, code })
+  for (let times = 0; times < 5; times++) fs.failNext(operation, { path, code })
 }
 
 test('a directory that cannot be listed, or is a file, costs its segments and no start', async () => {
@@ -384,9 +384,10 @@ test('a directory that this user may not list ends the start with its name and a
 
 test('a topic whose directory cannot be listed can be deleted', async () => {
   const { fs } = await stoppedStore()
-  const { log } = await opened(fs)
+  const clock = new SimClock(0)
+  const { log } = await opened(fs, { clock })
   refuse(fs, 'list', DIRECTORY)
-  await log.deleteTopic('t')
+  await clock.until(log.deleteTopic('t'))
   await log.close()
   const names = await fs.list(STORE)
   assert.ok(!names.includes('t-0') && names.includes('t-0.unreadable'), names.join())

@@ -1,6 +1,8 @@
 import * as assert from 'uvu/assert'
 import { silentLogger } from '../../agent/base/telemetry.ts'
+import { Asides } from '../../agent/log/asides.ts'
 import { PartitionDirectory } from '../../agent/log/partition-directory.ts'
+import { SimClock } from '../sim/sim-clock.ts'
 import { SimFileSystem } from '../support/sim-file-system.ts'
 import { suite } from '../support/suite.ts'
 
@@ -21,7 +23,8 @@ async function namesAfter(
   const fs = new SimFileSystem(seed)
   await fs.makeDirectory('/store')
   await fs.syncDirectory('/')
-  await work(new PartitionDirectory({ fs, logger: silentLogger }, PATH), fs)
+  const parts = { fs, clock: new SimClock(0), logger: silentLogger }
+  await work(new PartitionDirectory({ ...parts, asides: new Asides(parts) }, PATH), fs)
   return fs.crash().paths()
 }
 

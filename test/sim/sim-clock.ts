@@ -38,6 +38,20 @@ export class SimClock implements Clock {
     for (const timer of due.sort((a, b) => a.at - b.at)) timer.run()
   }
 
+  /** Time passes only when nothing else gets `work` on. */
+  async until<T>(work: Promise<T>): Promise<T> {
+    let isDone = false
+    const end = () => (isDone = true)
+    work.then(end, end)
+    for (let rounds = 0; !isDone; rounds++) {
+      for (let turns = 0; turns < 1000; turns++) await undefined
+      await new Promise(setImmediate)
+      if (rounds > 20) this.advance(1000)
+      if (rounds > 2000) throw new Error('it hangs')
+    }
+    return work
+  }
+
   /** Wall time alone, either way, as when somebody sets the clock. */
   jump(ms: number): void {
     this.#now += ms

@@ -5,11 +5,14 @@ import type { Log } from '../../agent/log/log.ts'
 import type { LogOptions } from '../../agent/log/log-options.ts'
 import type { PartitionLog } from '../../agent/log/partition-log.ts'
 import { decodeRecords } from '../../agent/record/record-batch.ts'
+import { SimClock } from '../sim/sim-clock.ts'
 import { codecs } from './batches.ts'
 import { SimFileSystem } from './sim-file-system.ts'
 import { appendRecords, openSmallLog, STORE } from './small-log.ts'
 
 export const DIRECTORY = `${STORE}/t-0`
+
+let boots = 0
 
 export interface ServedRecord {
   offset: number
@@ -91,6 +94,10 @@ export async function opened(
   fs: SimFileSystem,
   options: Partial<LogOptions> = {},
 ): Promise<{ log: Log; partition: PartitionLog }> {
-  const log = await openSmallLog(fs, options)
+  const clock = new SimClock(Date.UTC(2026, 0, 1))
+  // A process that is not asked for: that would take real time.
+  const boot = String(boots++)
+  const lock = { pid: 1, startOf: async () => boot }
+  const log = await clock.until(openSmallLog(fs, { clock, lock, ...options }))
   return { log, partition: log.topic('t')!.partitions[0]! }
 }

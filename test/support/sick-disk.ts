@@ -42,12 +42,7 @@ export class SickDisk {
         this.failure = failure
       },
     })
-    let isDone = false
-    const end = () => (isDone = true)
-    opening.then(end, end)
-    for (let tries = 0; !isDone && tries < 300; tries++) await this.pass(100)
-    if (!isDone) throw new Error('the start hangs')
-    this.log = await opening
+    this.log = await this.until(opening)
   }
 
   partitions(): readonly PartitionLog[] {
@@ -58,6 +53,16 @@ export class SickDisk {
     await this.start()
     await this.log.createTopic('t', { partitions, replicated: false })
     return this.partitions()
+  }
+
+  /** Lets time pass until it is done. */
+  async until<T>(work: Promise<T>): Promise<T> {
+    let isDone = false
+    const end = () => (isDone = true)
+    work.then(end, end)
+    for (let tries = 0; !isDone && tries < 300; tries++) await this.pass(100)
+    if (!isDone) throw new Error('it hangs')
+    return work
   }
 
   /** Some time, and everything that happens in it. */
