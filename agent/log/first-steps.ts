@@ -7,7 +7,7 @@
 // segment or for another file of its own. These steps go on by themselves when there is some.
 
 import type { Clock, Timer } from '../base/clock.ts'
-import { isBug } from '../base/errors.ts'
+import { isBug, unlessBug } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
 import type { Committer } from './committer.ts'
 import type { PartitionLog } from './partition-log.ts'
@@ -22,10 +22,12 @@ export async function takeFirstSteps({
   committer,
   topics,
   sealer,
+  logger,
 }: {
   committer: Committer
   topics: TopicSet
   sealer: Sealer
+  logger: Logger
 }): Promise<void> {
   // As recovery found them, which is durable: what others change meanwhile need not be.
   const deleted = topics.deletedKeys()
@@ -35,7 +37,11 @@ export async function takeFirstSteps({
   await topics.removeDeleted(deleted)
   for (const [partition, start] of starts) {
     if (partition.isDeleted) continue
-    await partition.segments.removeBelow(start)
+    await partition.segments.removeBelow(start).catch((error) => {
+      unlessBug(error)
+      const what = `what lies below log start ${start} cannot be deleted`
+      logger.warn(`${partition.name}: ${what} (${String(error)}); retention tries it again`)
+    })
     await partition.startMending()
     // What could not be sealed while recovering.
     sealer.enqueue(partition)

@@ -302,7 +302,7 @@ export class Log {
     this.#identify(gateway)
     this.#committer.request()
     const [committer, topics, sealer] = [this.#committer, this.#topics, this.#sealer]
-    const steps = takeFirstSteps({ committer, topics, sealer })
+    const steps = takeFirstSteps({ committer, topics, sealer, logger })
     this.#firstSteps = steps.catch(() => {})
     await unlessRefused(steps, { clock, logger, isWell: () => this.health().ok })
     await this.#room.start(() => this.meter.writtenBytes)

@@ -6,6 +6,7 @@
 // others lose their oldest segments. A segment that is written to goes only when nothing else can.
 //
 // - A log start is durable before anything below it is deleted.
+// - What the disk refuses to delete of one partition holds up no other, and is deleted later.
 // - While something is being given up nobody reads it to send it: what was sent never changes.
 
 import type { Timer } from '../base/clock.ts'
@@ -75,7 +76,9 @@ export class Retainer {
       for (const partition of topics.partitions()) {
         const facts = partition.segments.facts()
         const count = segmentsToRemove(facts, this.#limitsOf(partition, now))
-        if (count > 0) starts.set(partition, facts[count - 1]!.nextOffset)
+        const start = facts[count - 1]?.nextOffset ?? partition.logStartOffset
+        // What a disk refused to delete lies below the log start already.
+        if (facts.length > 1 && facts[0]!.nextOffset <= start) starts.set(partition, start)
       }
       await this.#raise(starts)
     })
@@ -238,26 +241,42 @@ export class Retainer {
   ): Promise<number> {
     const { topics, committer, secure } = this.#options
     for (const [partition, start] of starts) await secure(partition, start)
-    const raised = [...starts].filter(
-      ([partition, start]) => !partition.isDeleted && start > partition.logStartOffset,
-    )
-    if (raised.length === 0) return 0
-    for (const [partition, start] of raised) {
+    let commit = 0
+    await this.#each(starts, async (partition, start) => {
       const active = partition.segments.facts().at(-1)
       if (active !== undefined && active.nextOffset <= start) await partition.segments.roll()
       const from = partition.logStartOffset
+      if (partition.isDeleted || start <= from) return
       partition.logStartOffset = start
       topics.saveStart(partition)
       if (isLoss) partition.countLost({ from, to: start, reason: 'dropped' })
-    }
-    await committer.durable(committer.openCommit)
+      commit = committer.openCommit
+    })
+    await committer.durable(commit)
     let freed = 0
-    for (const [partition, start] of raised) {
-      const before = partition.segments.bytes
-      await partition.segments.removeBelow(start)
-      freed += Math.max(0, before - partition.segments.bytes)
-    }
+    await this.#each(starts, async ({ segments, logStartOffset }) => {
+      const before = segments.bytes
+      await segments.removeBelow(logStartOffset)
+      freed += Math.max(0, before - segments.bytes)
+    })
     return freed
+  }
+
+  /** One after the other; what the disk refuses for one of them holds up no other. */
+  async #each(
+    starts: ReadonlyMap<PartitionLog, number>,
+    work: (partition: PartitionLog, start: number) => Promise<void>,
+  ): Promise<void> {
+    for (const [partition, start] of starts) {
+      if (partition.isDeleted) continue
+      await work(partition, start).catch((error) => {
+        unlessBug(error)
+        const what = `what lies below offset ${start} cannot be deleted`
+        this.#options.logger.warn(
+          `${partition.name}: ${what} (${String(error)}); it is tried again`,
+        )
+      })
+    }
   }
 
   #serially<T>(work: () => Promise<T>): Promise<T> {
