@@ -8,19 +8,16 @@
 
 import type { Codecs } from '../../wasm/codecs.ts'
 import { Kernel } from '../../wasm/kernel.ts'
+import { AgentError, codeOf } from '../base/errors.ts'
 import { CODEC_LZ4 } from '../record/compression.ts'
 import { iterateRecords } from '../record/record.ts'
 import { type BatchRecord, buildBatch } from '../record/record-batch.ts'
+import { readTolerantly } from './bad-sectors.ts'
 import type { FileSystem } from './file-system.ts'
 import { SECTOR_BYTES } from './journal.ts'
 import type { OffsetRun } from './journal-digest.ts'
 import type { JournalEntry, RecordsEntry } from './journal-entry.ts'
-import {
-  CommitFrames,
-  decodeJournalHeader,
-  readFrames,
-  readJournalBytes,
-} from './journal-reader.ts'
+import { CommitFrames, decodeJournalHeader, readFrames } from './journal-reader.ts'
 import { entriesOf } from './replay.ts'
 
 /** A batch of exactly these offsets. */
@@ -46,7 +43,7 @@ export async function journaledBatches(
   const records = new JournalRecords(ranges)
   let floor = 0
   for (const { path, generation } of files) {
-    const bytes = await readJournalBytes(fs, path)
+    const bytes = await readFile(fs, path)
     const header = decodeJournalHeader(kernel, bytes.subarray(0, SECTOR_BYTES))
     // Used again meanwhile: a checkpoint has what it had.
     if (header.kind !== 'header' || header.generation !== generation) continue
@@ -62,6 +59,18 @@ export async function journaledBatches(
     }
   }
   return records.batches(codecs)
+}
+
+/** A file whose name is gone has nothing. Fault: STORAGE_IO, the disk may give it later. */
+async function readFile(fs: FileSystem, path: string): Promise<Buffer> {
+  const bytes = await readTolerantly(fs, path).catch((error) => {
+    if (codeOf(error) !== 'ENOENT') throw error
+    return Buffer.alloc(0)
+  })
+  if (bytes !== undefined) return bytes
+  throw new AgentError('STORAGE_IO', `${path} cannot be opened; check the disk`, {
+    retriable: true,
+  })
 }
 
 type BatchEntry = Extract<JournalEntry, { kind: 'batch' }>

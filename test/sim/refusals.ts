@@ -15,5 +15,7 @@ export function isOfDisk(error: unknown): boolean {
 
 /** What was to become hollow cannot, because the disk refuses: it is tried again, after a while. */
 export function isMendingLater(error: unknown): boolean {
-  return codeOf(error) === 'CORRUPT_STORE' && isOfDisk((error as AgentError).cause)
+  if (codeOf(error) !== 'CORRUPT_STORE') return false
+  const { cause } = error as AgentError
+  return isOfDisk(cause) || codeOf(cause) === 'STORAGE_IO'
 }
