@@ -14,6 +14,10 @@ import { parentOf } from './partition-directory.ts'
 /** No partition's directory, and no segment, has such a name. */
 const SUFFIX = '.unreadable'
 
+export function isAside(name: string): boolean {
+  return name.includes(SUFFIX)
+}
+
 export interface AsideContext {
   fs: FileSystem
   clock: Clock

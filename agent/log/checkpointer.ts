@@ -16,6 +16,7 @@
 //   believes segments up to the recovery offset only: `secure` raises it and releases nothing.
 
 import type { Codecs } from '../../wasm/codecs.ts'
+import { Kernel } from '../../wasm/kernel.ts'
 import { assert } from '../base/assert.ts'
 import { type Clock, sleep } from '../base/clock.ts'
 import { AgentError, isBug } from '../base/errors.ts'
@@ -81,6 +82,9 @@ export class Checkpointer {
   #last: Base | undefined
   readonly #recoveryOffsets = new Map<number, number>()
   #writing: Promise<unknown> = Promise.resolve()
+  #reading: Promise<unknown> = Promise.resolve()
+  /** Made when the journal is read for the first time. */
+  #readingKernel: Kernel | undefined
   #isFinal = false
   #sealTargets: Release['sealTargets'] = []
   #wanted: Release | undefined
@@ -219,19 +223,25 @@ export class Checkpointer {
 
   /**
    * What the journal has of offsets above the recovery offset, where a start would take it from there.
-   * Below nothing is asked for: it may be given up.
+   * Below nothing is asked for: it may be given up. One after the other: each takes much memory.
    */
   journaled(
     { logId }: { readonly logId: number },
     ranges: readonly OffsetRun[],
   ): Promise<JournaledBatch[]> {
-    const { fs, codecs, journal } = this.#options
-    const recoveryOffset = this.#recoveryOffsets.get(logId) ?? 0
-    const above = ranges
-      .map(({ from, to }) => ({ from: Math.max(from, recoveryOffset), to }))
-      .filter(({ from, to }) => from < to)
-    if (above.length === 0) return Promise.resolve([])
-    return journaledBatches({ fs, codecs, files: journal.neededFiles }, logId, above)
+    const batches = this.#reading.then(() => {
+      const { fs, codecs, journal } = this.#options
+      const recoveryOffset = this.#recoveryOffsets.get(logId) ?? 0
+      const above = ranges
+        .map(({ from, to }) => ({ from: Math.max(from, recoveryOffset), to }))
+        .filter(({ from, to }) => from < to)
+      if (above.length === 0) return []
+      this.#readingKernel ??= new Kernel()
+      const parts = { fs, kernel: this.#readingKernel, codecs, files: journal.neededFiles }
+      return journaledBatches(parts, logId, above)
+    })
+    this.#reading = batches.catch(() => {})
+    return batches
   }
 
   /** Seals everything, syncs and writes a checkpoint; for a clean shutdown, with no appends left. */

@@ -5,7 +5,8 @@
 // in part, and its tails, which have no room on the disk yet and are promised it.
 
 import type { Clock } from '../base/clock.ts'
-import { codeOf } from '../base/errors.ts'
+import { codeOf, unlessBug } from '../base/errors.ts'
+import { isAside } from './asides.ts'
 import type { FileSystem } from './file-system.ts'
 import type { PartitionLog } from './partition-log.ts'
 import { RESERVE_NAME } from './reserve.ts'
@@ -40,6 +41,8 @@ export function diskBytesOf({ segments, tailBytes }: PartitionLog): number {
 export class DiskUse {
   readonly #options: DiskUseOptions
   #otherBytes = 0
+  /** Segments that are set aside, in the directories of partitions. */
+  #asides: string[] | undefined
   #lookedAt = Number.NEGATIVE_INFINITY
   #entriesLeft = 0
 
@@ -68,11 +71,25 @@ export class DiskUse {
     for (const { name } of partitions()) known.add(name)
     this.#entriesLeft = ENTRIES_MAX
     let bytes = 0
+    this.#asides ??= await this.#findAsides()
+    for (const path of this.#asides) bytes += (await fs.size(path).catch(unlessBug)) ?? 0
     for (const name of await fs.list(directory)) {
       if (!known.has(name) && !/^journal-\d+$/.test(name))
         bytes += await this.#sizeOf(`${directory}/${name}`)
     }
     this.#otherBytes = bytes
+  }
+
+  /** A partition does not know of them, and only a start makes any. */
+  async #findAsides(): Promise<string[]> {
+    const { fs, directory, partitions } = this.#options
+    const paths: string[] = []
+    for (const { name } of partitions()) {
+      // Not there yet, or not listed.
+      const names = await fs.list(`${directory}/${name}`).catch(unlessBug)
+      for (const file of names ?? []) if (isAside(file)) paths.push(`${directory}/${name}/${file}`)
+    }
+    return paths
   }
 
   async #sizeOf(path: string): Promise<number> {

@@ -3,11 +3,11 @@
 //
 // - The files are being written. What a segment has was in the journal before that, so all frames with
 //   it are durable, and others are not looked for. Only whole commits in their chain are believed.
-// - Decodes in a kernel of its own: the log's has a frame on its way to the disk.
+// - Decodes in a kernel that is not the log's, which has a frame on its way to the disk.
 // - Batches end where the tails did. Offsets, times and content of records are what they were.
 
 import type { Codecs } from '../../wasm/codecs.ts'
-import { Kernel } from '../../wasm/kernel.ts'
+import type { Kernel } from '../../wasm/kernel.ts'
 import { AgentError, codeOf } from '../base/errors.ts'
 import { CODEC_LZ4 } from '../record/compression.ts'
 import { iterateRecords } from '../record/record.ts'
@@ -27,6 +27,7 @@ export interface JournaledBatch extends OffsetRun {
 
 export interface JournalRecordsParts {
   fs: FileSystem
+  kernel: Kernel
   codecs: Codecs
   /** Those that a checkpoint still needs, in order. */
   files: readonly { path: string; generation: number }[]
@@ -34,11 +35,10 @@ export interface JournalRecordsParts {
 
 /** What is there of `ranges`, ascending. */
 export async function journaledBatches(
-  { fs, codecs, files }: JournalRecordsParts,
+  { fs, kernel, codecs, files }: JournalRecordsParts,
   logId: number,
   ranges: readonly OffsetRun[],
 ): Promise<JournaledBatch[]> {
-  const kernel = new Kernel()
   const commit = new CommitFrames()
   const records = new JournalRecords(ranges)
   let floor = 0
@@ -75,7 +75,7 @@ async function readFile(fs: FileSystem, path: string): Promise<Buffer> {
 
 type BatchEntry = Extract<JournalEntry, { kind: 'batch' }>
 
-class JournalRecords {
+export class JournalRecords {
   readonly #ranges: readonly OffsetRun[]
   readonly #batches: JournaledBatch[] = []
   /** By offset. */
@@ -108,14 +108,19 @@ class JournalRecords {
   }
 
   batches(codecs: Codecs): JournaledBatch[] {
-    const found = [...this.#batches, ...this.#runs(codecs)].sort((a, b) => a.from - b.from)
     let end = 0
-    return found.filter(({ from, to }) => {
-      // Of what is carried to the next file there are two.
-      const isNext = from >= end
-      if (isNext) end = to
-      return isNext
-    })
+    const whole = this.#batches
+      .sort((a, b) => a.from - b.from)
+      .filter(({ from, to }) => {
+        // Of what is carried to the next file there are two.
+        const isNext = from >= end
+        if (isNext) end = to
+        return isNext
+      })
+    // Records by themselves fill what is between: a batch cannot be cut.
+    for (const { from, to } of whole)
+      for (let offset = from; offset < to; offset++) this.#records.delete(offset)
+    return [...whole, ...this.#runs(codecs)].sort((a, b) => a.from - b.from)
   }
 
   *#runs(codecs: Codecs): Iterable<JournaledBatch> {

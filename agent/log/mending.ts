@@ -13,7 +13,7 @@
 // - No fault here keeps a log from starting.
 
 import type { Clock } from '../base/clock.ts'
-import { AgentError, codeOf } from '../base/errors.ts'
+import { AgentError, codeOf, isBug } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
 import type { Committer } from './committer.ts'
 import type { JournaledBatch } from './journal-records.ts'
@@ -122,7 +122,7 @@ export class Mending implements Mender {
         this.#failure = undefined
       } catch (cause) {
         // Faults of the disk have a code; anything else is a bug.
-        if (codeOf(cause) === '') throw cause
+        if (isBug(cause)) throw cause
         const message = `${this.#partition.name}: damage cannot be mended (${String(cause)})`
         const error = new AgentError('CORRUPT_STORE', message, { cause })
         if (before === undefined) this.#context.logger.error(message)
