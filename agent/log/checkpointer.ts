@@ -88,6 +88,8 @@ export class Checkpointer {
   #isFinal = false
   #sealTargets: Release['sealTargets'] = []
   #wanted: Release | undefined
+  /** Of those that were wanted before, the last whose commit is durable: the newest may wait for a file. */
+  #possible: Release | undefined
   #running: Promise<void> | undefined
   /** The release under way waits for segments that take nothing: the next generation is the way out. */
   #isHeldUp = false
@@ -165,6 +167,7 @@ export class Checkpointer {
     this.#sealTargets = []
     const snapshot = [...state.entries()]
     const { generation, firstSequence: sequence } = journal
+    if (this.#isDurable(this.#wanted)) this.#possible = this.#wanted
     this.#wanted = { generation, sequence, isClean: false, commit, state: snapshot, sealTargets }
     this.#running ??= this.#run()
   }
@@ -309,12 +312,24 @@ export class Checkpointer {
   }
 
   async #run(): Promise<void> {
-    while (this.#wanted !== undefined) {
-      const release = this.#wanted
-      this.#wanted = undefined
-      await this.#release(release)
+    for (let next = this.#next(); next !== undefined; next = this.#next()) {
+      await this.#release(next)
     }
     this.#running = undefined
+  }
+
+  /** The newest whose commit is durable; without any the one that waits for it. */
+  #next(): Release | undefined {
+    const possible = this.#possible
+    this.#possible = undefined
+    if (possible !== undefined && !this.#isDurable(this.#wanted)) return possible
+    const wanted = this.#wanted
+    this.#wanted = undefined
+    return wanted
+  }
+
+  #isDurable(release: Release | undefined): boolean {
+    return release !== undefined && release.commit <= this.#options.committer.durableCommit
   }
 
   async #release(release: Release): Promise<void> {
@@ -349,7 +364,8 @@ export class Checkpointer {
       while (!isOver) {
         // A later generation carries what cannot be sealed, and its release frees these files, too.
         this.#isHeldUp = partition.isStuck
-        if (partition.isStuck && this.#wanted !== undefined) return false
+        const hasLater = this.#possible !== undefined || this.#isDurable(this.#wanted)
+        if (partition.isStuck && hasLater) return false
         await new Promise<void>((resolve) => {
           wake = resolve
         })

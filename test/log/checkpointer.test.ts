@@ -7,6 +7,7 @@ import { codecs } from '../support/batches.ts'
 import { checkpointsOf, contents } from '../support/recovered-log.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { SickDisk } from '../support/sick-disk.ts'
+import type { SimStep } from '../support/sim-file-system.ts'
 import { STORE } from '../support/small-log.ts'
 import { suite } from '../support/suite.ts'
 
@@ -274,6 +275,34 @@ test('a checkpoint waits for the first commit of its generation', async () => {
   disk.refusal = () => false
   await disk.start()
   assert.ok(Number(disk.log.state.get('order')) >= acked)
+})
+
+test('a commit that waits for a journal file gets one when the disk is well again', async () => {
+  const disk = new SickDisk()
+  const [partition] = await disk.create(1)
+  let writes = Number.POSITIVE_INFINITY
+  /** Of the writes of a journal: the first, and those from the fifth on. */
+  const isRefused = ({ path, isHalfDone }: SimStep) =>
+    /journal-\d+$/.test(path) && !isHalfDone && ++writes !== 2 && writes !== 3 && writes !== 4
+  disk.refusal = ({ operation, path }) => operation === 'write' && path.endsWith('.log')
+  // More than would be journaled once more.
+  assert.is(await disk.append(partition!, 400), 400)
+  const refuseData = disk.refusal
+  // A file whose write fails is kept for what it has; the frame goes to the next one, and the last of
+  // them takes no other frame: that of the carried state waits for a file.
+  for (let files = 1; files < 8; files++) {
+    writes = 0
+    const isLast = files === 7
+    disk.refusal = (step) =>
+      refuseData(step) ||
+      (step.operation === 'write' && isRefused(step) && (isLast || writes === 1))
+    assert.is(await disk.append(partition!, 3, 5), 3)
+  }
+  await disk.pass(5000)
+  disk.refusal = () => false
+  for (let seconds = 0; seconds < 60; seconds++) await disk.pass(1000)
+  assert.equal(disk.log.health().reasons, [])
+  assert.is(await disk.append(partition!, 100), 100)
 })
 
 test.run()

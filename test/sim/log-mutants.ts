@@ -120,7 +120,7 @@ export const logMutants: readonly Mutant[] = [
   ]),
   mutant('retention: files go before the start is durable', [
     RETAINER,
-    'await committer.durable(committer.openCommit)',
+    'await committer.durable(commit)',
     '',
   ]),
   mutant('retention: room is made of what is not replicated', [
