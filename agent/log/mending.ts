@@ -123,6 +123,8 @@ export class Mending implements Mender {
       } catch (cause) {
         // Faults of the disk have a code; anything else is a bug.
         if (isBug(cause)) throw cause
+        // What it held is below the log start meanwhile.
+        if (segment?.isRemoved === true) return
         const message = `${this.#partition.name}: damage cannot be mended (${String(cause)})`
         const error = new AgentError('CORRUPT_STORE', message, { cause })
         if (before === undefined) this.#context.logger.error(message)
