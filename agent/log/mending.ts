@@ -93,10 +93,7 @@ export class Mending implements Mender {
       const { segments, logStartOffset } = this.#partition
       const [wanted] = overlap(range, { from: logStartOffset, to: segments.end })
       if (wanted === undefined) return
-      const fresh = this.#losses.ranges.reduce(
-        (ranges, known) => ranges.flatMap((part) => without(part, known)),
-        [wanted],
-      )
+      const fresh = this.#unknown([wanted])
       const changes: Change[] = []
       for (const segment of segments.within(wanted)) {
         const { baseOffset: from, nextOffset: to } = segment
@@ -198,11 +195,7 @@ export class Mending implements Mender {
 
   /** What was served as lost must not come back. Waits for nothing that waits for a checkpoint. */
   journaled(lost: readonly LostRange[]): Promise<JournaledBatch[]> {
-    const unknown = this.#losses.ranges.reduce(
-      (ranges, known) => ranges.flatMap((part) => without(part, known)),
-      lost,
-    )
-    return this.#context.journaled(this.#partition, unknown)
+    return this.#context.journaled(this.#partition, this.#unknown(lost))
   }
 
   restored(batches: readonly JournaledBatch[]): void {
@@ -242,8 +235,10 @@ export class Mending implements Mender {
     for (const { segment, plan } of changes) {
       for (const damage of plan.damages) await this.keep(segment, damage)
     }
-    const fresh = [...wanted, ...changes.flatMap(({ plan }) => plan.lost)]
-    const ranges = [...known, ...fresh]
+    const found = changes.flatMap(({ plan }) => plan.lost)
+    // Empty records that rot stand for what is counted already.
+    const fresh = [...wanted, ...this.#unknown(found)]
+    const ranges = [...known, ...wanted, ...found]
     // What was served as lost once must never be there again.
     const end = Math.max(...changes.map(({ segment }) => segment.nextOffset))
     if (ranges.length > 0) await this.#context.secure(this.#partition, end)
@@ -265,13 +260,21 @@ export class Mending implements Mender {
       }
       if (isDone) segments.mended(segment)
       else if (!segment.isRemoved)
-        undone.push(...ranges.flatMap((range) => overlap(range, { from, to })))
+        undone.push(...[...known, ...fresh].flatMap((range) => overlap(range, { from, to })))
     }
     this.#takeBack(undone)
     // Until it is, the old file may come back.
     if (!isNameUnsynced) this.#forgetIntent()
     if (failure !== undefined) throw failure
     for (const range of fresh) this.#context.logger.error(lossSentence(name, range))
+  }
+
+  /** What of `ranges` nobody has been told of. */
+  #unknown(ranges: readonly LostRange[]): LostRange[] {
+    return this.#losses.ranges.reduce<LostRange[]>(
+      (left, known) => left.flatMap((part) => without(part, known)),
+      [...ranges],
+    )
   }
 
   /** Intent and count are durable when it resolves. */

@@ -156,6 +156,7 @@ test('what was given up stays so when its empty records rot, though the journal 
   await partition.hollow(baseOffset, nextOffset, 'dropped')
   fs.rot(SEGMENT, 70)
   assert.is((await lostOffsets(log)).size, nextOffset - baseOffset)
+  assert.is(partition.losses.total, nextOffset - baseOffset)
   const again = await openSmallLog(fs.kill(), LIMITS)
   assert.is((await lostOffsets(again)).size, nextOffset - baseOffset)
   await again.close()

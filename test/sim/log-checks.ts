@@ -161,6 +161,7 @@ export async function checkLosses(
 ): Promise<void> {
   const { partition, model } = target
   const { logStartOffset: start, highWatermark: end } = partition
+  const wasGivingUp = partition.dropping !== undefined
   await checkRange(target, start, end, random)
   collectLosses(target)
   const said = partition.losses.total
@@ -176,7 +177,8 @@ export async function checkLosses(
     offset = read.nextOffset
   }
   // Something was given up meanwhile: the next time will do.
-  const isGivingUp = partition.dropping !== undefined || partition.losses.total !== said
+  const isGivingUp =
+    wasGivingUp || partition.dropping !== undefined || partition.losses.total !== said
   if (partition.logStartOffset !== start || isGivingUp) return
   for (const { from, to } of isCounted ? partition.losses.ranges : []) {
     for (let offset = Math.max(from, start); offset < Math.min(to, end); offset++) {
