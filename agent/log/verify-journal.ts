@@ -106,7 +106,7 @@ class JournalCheck {
     }
     for (const journal of journals) await this.#journal(journal)
     for (const hole of holes) this.#hole(hole)
-    if (isJournalGone) findings.note('journal', directory, 0, goneText(this.#survey))
+    if (isJournalGone) findings.wrong('journal', directory, 0, goneText(this.#survey))
   }
 
   #hole({ from, to, file, position }: JournalHole): void {

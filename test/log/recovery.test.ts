@@ -173,6 +173,7 @@ test('after a clean stop no journal is needed; that none is left is a warning', 
   const { ok, findings } = await verifyStore(fs, STORE, { kernel })
   assert.ok(ok)
   assert.match(findings[0]!.what, GONE)
+  assert.ok(findings[0]!.repairable, 'the next stop leaves one')
   const again = await open(fs)
   assert.is(again.lines.length, 1)
   assert.match(again.lines[0]!, GONE)
