@@ -46,6 +46,8 @@ export interface RetainerOptions {
 export class Retainer {
   readonly #options: RetainerOptions
   readonly #acked = new WeakMap<PartitionLog, AckedMarks>()
+  /** The commit that makes the log start of a partition durable. */
+  readonly #startCommits = new WeakMap<PartitionLog, number>()
   #timer: Timer | undefined
   #isClosed = false
   #last: Promise<unknown> = Promise.resolve()
@@ -241,7 +243,6 @@ export class Retainer {
   ): Promise<number> {
     const { topics, committer, secure } = this.#options
     for (const [partition, start] of starts) await secure(partition, start)
-    let commit = 0
     await this.#each(starts, async (partition, start) => {
       const active = partition.segments.facts().at(-1)
       if (active !== undefined && active.nextOffset <= start) await partition.segments.roll()
@@ -250,9 +251,11 @@ export class Retainer {
       partition.logStartOffset = start
       topics.saveStart(partition)
       if (isLoss) partition.countLost({ from, to: start, reason: 'dropped' })
-      commit = committer.openCommit
+      this.#startCommits.set(partition, committer.openCommit)
     })
-    await committer.durable(commit)
+    // Also of what was raised before: a pass that ended early may not have waited for it.
+    const commits = [...starts.keys()].map((partition) => this.#startCommits.get(partition) ?? 0)
+    await committer.durable(Math.max(0, ...commits))
     let freed = 0
     await this.#each(starts, async ({ segments, logStartOffset }) => {
       const before = segments.bytes

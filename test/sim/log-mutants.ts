@@ -120,8 +120,8 @@ export const logMutants: readonly Mutant[] = [
   ]),
   mutant('retention: files go before the start is durable', [
     RETAINER,
-    'await committer.durable(commit)',
-    '',
+    'await committer.durable(Math.max(0, ...commits))',
+    'void commits',
   ]),
   mutant('retention: room is made of what is not replicated', [
     RETAINER,
