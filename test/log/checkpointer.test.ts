@@ -24,6 +24,16 @@ function failSync(disk: SickDisk, path: string, lose = () => {}): void {
   }
 }
 
+/** Two partitions; a hundred records of the first are in its segment, and not synced. */
+async function sealedBeside() {
+  const disk = new SickDisk()
+  const [sick, well] = (await disk.create(2)) as [PartitionLog, PartitionLog]
+  await disk.append(sick, 100)
+  void sick.seal()
+  await disk.pass(100)
+  return { disk, sick, well }
+}
+
 for (const damage of ['rot', 'spoil'] as const)
   test(`${damage} of what was synced long ago and one failed sync stop nobody`, async () => {
     const disk = new SickDisk()
@@ -48,11 +58,7 @@ for (const damage of ['rot', 'spoil'] as const)
   })
 
 test('one refused read after a failed sync stops nobody', async () => {
-  const disk = new SickDisk()
-  const [sick, well] = await disk.create(2)
-  await disk.append(sick!, 100)
-  void sick!.seal()
-  await disk.pass(100)
+  const { disk, sick, well } = await sealedBeside()
   const path = disk.segmentOf(0)
   const refused: string[] = []
   disk.refusal = (step) => {
@@ -88,11 +94,7 @@ async function recordsOf(partition: PartitionLog): Promise<DecodedRecord[]> {
 
 test('what a failed sync has lost comes back from the journal', async () => {
   for (const damage of ['zeros', 'bad sector'] as const) {
-    const disk = new SickDisk()
-    const [sick, well] = await disk.create(2)
-    await disk.append(sick!, 100)
-    void sick!.seal()
-    await disk.pass(100)
+    const { disk, sick, well } = await sealedBeside()
     const expected = await recordsOf(sick!)
     assert.is(expected.length, 100)
     const path = disk.segmentOf(0)
@@ -114,11 +116,7 @@ test('what a failed sync has lost comes back from the journal', async () => {
 })
 
 test('what a failed sync has lost and the journal lacks ends the log', async () => {
-  const disk = new SickDisk()
-  const [sick, well] = await disk.create(2)
-  await disk.append(sick!, 100)
-  void sick!.seal()
-  await disk.pass(100)
+  const { disk, sick, well } = await sealedBeside()
   const value = (await recordsOf(sick!))[97]!.value!
   const path = disk.segmentOf(0)
   failSync(disk, path, () => {
@@ -179,11 +177,7 @@ test('one partition on bad blocks stops no other, in any process', async () => {
 })
 
 test('a partition that no file takes is tried again, and the log goes on behind it', async () => {
-  const disk = new SickDisk()
-  const [sick, well] = await disk.create(2)
-  await disk.append(sick!, 100)
-  void sick!.seal()
-  await disk.pass(100)
+  const { disk, sick, well } = await sealedBeside()
   const expected = await recordsOf(sick!)
   const path = disk.segmentOf(0)
   disk.refusal = (step) => {

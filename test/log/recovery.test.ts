@@ -272,13 +272,19 @@ test('damage on a disk that is full does not keep the log from starting', async 
   assert.is(partitionOf(log).highWatermark, 60)
 })
 
-test('the number of a generation that only holds the beginning of a commit is not used again', async () => {
-  const fs = new SimFileSystem(20)
+/** A store of nothing but a journal, whose first generation has begun. */
+async function begunJournal(seed: number): Promise<{ fs: SimFileSystem; journal: Journal }> {
+  const fs = new SimFileSystem(seed)
   await fs.makeDirectory(STORE)
   const limits = { fileBytes: 65_536, frameBytesMax: 1000 }
   const options = { fs, directory: STORE, kernel, ...limits, randomSalt: () => 1 }
   const journal = await Journal.open(options, [], { generation: 0, sequence: 0 }, undefined)
   await journal.roll(1, true)
+  return { fs, journal }
+}
+
+test('the number of a generation that only holds the beginning of a commit is not used again', async () => {
+  const { fs, journal } = await begunJournal(20)
   await journal.append(SCRATCH, 0, 1, true)
   await journal.close()
   const { lines } = await open(fs)
@@ -290,12 +296,7 @@ test('the number of a generation that only holds the beginning of a commit is no
 })
 
 test('an entry that nobody here knows ends the start, and verify says so', async () => {
-  const fs = new SimFileSystem(21)
-  await fs.makeDirectory(STORE)
-  const limits = { fileBytes: 65_536, frameBytesMax: 1000 }
-  const options = { fs, directory: STORE, kernel, ...limits, randomSalt: () => 1 }
-  const journal = await Journal.open(options, [], { generation: 0, sequence: 0 }, undefined)
-  await journal.roll(1, true)
+  const { fs, journal } = await begunJournal(21)
   kernel.u8[SCRATCH] = 99
   await journal.append(SCRATCH, 1, 1, false)
   await journal.close()
@@ -381,12 +382,7 @@ test('an unfinished commit hides no journal file without a header', async () => 
 
 test('a commit that goes on in a fresh file has no hole', async () => {
   for (const isWrittenTwice of [false, true]) {
-    const fs = new SimFileSystem(21)
-    await fs.makeDirectory(STORE)
-    const limits = { fileBytes: 65_536, frameBytesMax: 1000 }
-    const options = { fs, directory: STORE, kernel, ...limits, randomSalt: () => 1 }
-    const journal = await Journal.open(options, [], { generation: 0, sequence: 0 }, undefined)
-    await journal.roll(1, true)
+    const { fs, journal } = await begunJournal(21)
     for (const more of [false, true, true]) await journal.append(SCRATCH, 0, 1, more)
     fs.failNext('write', { path: 'journal-0' })
     await journal.append(SCRATCH, 0, 1, true)
@@ -394,11 +390,7 @@ test('a commit that goes on in a fresh file has no hole', async () => {
     await journal.close()
     if (isWrittenTwice) {
       // The write that failed has reached the disk all the same.
-      const again = new SimFileSystem(22)
-      await again.makeDirectory(STORE)
-      const other = { ...options, fs: again }
-      const twin = await Journal.open(other, [], { generation: 0, sequence: 0 }, undefined)
-      await twin.roll(1, true)
+      const { fs: again, journal: twin } = await begunJournal(22)
       for (const more of [false, true, true, true]) await twin.append(SCRATCH, 0, 1, more)
       await twin.close()
       const whole = again.contents(`${STORE}/journal-0`)
