@@ -292,8 +292,9 @@ export class Log {
     this.#committer.start(journal)
     const isSettled = repair !== undefined && (await this.#settle(repair))
     const isNew = this.state.get('store/lineage') === undefined
-    const isStuck = repair === undefined && !journal.hasFreeFile && (journal.isBegun || !resume)
-    if (isStuck && !isNew) this.#checkpointer.releaseRead()
+    // Its first commit may want a file that only a checkpoint frees.
+    const mayWantFile = repair === undefined && !journal.hasFreeFile && (journal.isBegun || !resume)
+    if (mayWantFile && !isNew) this.#checkpointer.releaseRead()
     else if (resume !== undefined && !isSettled) this.#checkpointer.resume()
     // Otherwise the first commit does it, which may have to wait; a new log has nothing to be served.
     else if (isNew) await this.#checkpointer.roll()

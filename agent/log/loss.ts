@@ -110,6 +110,11 @@ export class Losses {
   }
 }
 
+/** Losses on their way to become hollow records: what is stored under `hollow/<log id>`. */
+export function intentFrom(value: Buffer | undefined): LostRange[] {
+  return value === undefined ? [] : (JSON.parse(value.toString()) as LostRange[])
+}
+
 export function noLosses(): LossTotals {
   return { rot: 0, file: 0, journal: 0, dropped: 0 }
 }

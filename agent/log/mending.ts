@@ -17,7 +17,7 @@ import { AgentError, codeOf, isBug } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
 import type { Committer } from './committer.ts'
 import type { JournaledBatch } from './journal-records.ts'
-import { Losses, type LostRange, lossSentence } from './loss.ts'
+import { intentFrom, Losses, type LostRange, lossSentence } from './loss.ts'
 import type { Quarantine } from './quarantine.ts'
 import { type Damage, readTolerantly } from './salvage.ts'
 import type { Segment } from './segment.ts'
@@ -328,8 +328,7 @@ export class Mending implements Mender {
   }
 
   get #intent(): LostRange[] {
-    const stored = this.#context.state.get(this.#intentKey)
-    return stored === undefined ? [] : (JSON.parse(stored.toString()) as LostRange[])
+    return intentFrom(this.#context.state.get(this.#intentKey))
   }
 
   get #intentKey(): string {

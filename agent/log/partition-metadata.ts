@@ -16,7 +16,7 @@ import { readTolerantly } from './bad-sectors.ts'
 import type { FileSystem } from './file-system.ts'
 import type { PartitionLog } from './partition-log.ts'
 import type { StateStore } from './state-store.ts'
-import type { TopicRecord, TopicSettings } from './topic.ts'
+import { type TopicRecord, type TopicSettings, topicRecords } from './topic.ts'
 
 export const METADATA_FILE = 'partition.metadata'
 export const METADATA_VERSION = 1
@@ -112,7 +112,7 @@ export class MetadataFiles {
     partitions: Iterable<PartitionLog>,
     state: Iterable<readonly [key: string, value: Buffer]>,
   ): Promise<void> {
-    this.#running = this.#update([...partitions], topicsIn(state))
+    this.#running = this.#update([...partitions], topicRecords(state))
     return this.#running
   }
 
@@ -215,16 +215,6 @@ export class MetadataFiles {
     }
     return true
   }
-}
-
-function topicsIn(
-  state: Iterable<readonly [key: string, value: Buffer]>,
-): Map<string, TopicRecord> {
-  const topics = new Map<string, TopicRecord>()
-  for (const [key, value] of state) {
-    if (key.startsWith('topic/')) topics.set(key.slice(6), JSON.parse(value.toString()))
-  }
-  return topics
 }
 
 function absent(error: unknown): undefined {

@@ -23,7 +23,7 @@ import { type FoundDirectory, findPartitionDirectories } from './partition-direc
 import type { PartitionMetadata } from './partition-metadata.ts'
 import { recoveryOffsetOf } from './recovery-offset.ts'
 import type { Survey } from './store-survey.ts'
-import { isBygone, newTopicId, type TopicRecord } from './topic.ts'
+import { isBygone, newTopicId, type TopicRecord, topicRecords } from './topic.ts'
 
 export interface RebuildParts {
   fs: FileSystem
@@ -90,10 +90,8 @@ class TopicRebuild {
     this.#digest = digest
     this.#directories = new Map(directories.map(({ topic }) => [topic, []]))
     for (const directory of directories) this.#directories.get(directory.topic)!.push(directory)
-    for (const [key, value] of digest.state) {
-      if (!key.startsWith('topic/')) continue
-      const { logIds } = JSON.parse(value.toString()) as TopicRecord
-      for (const logId of logIds) this.#owners.set(logId, key.slice(6))
+    for (const [topic, { logIds }] of topicRecords(digest.state)) {
+      for (const logId of logIds) this.#owners.set(logId, topic)
     }
     const stored = Number(digest.state.get('store/next-log-id')?.toString() ?? 1)
     const ids = directories.flatMap(({ metadata }) => metadata?.logIds ?? [])
@@ -119,13 +117,11 @@ class TopicRebuild {
     directory: FoundDirectory | undefined
     isLimited: boolean
   }> {
-    for (const [key, value] of this.#digest.state) {
-      if (!key.startsWith('topic/')) continue
-      const { logIds, settings } = JSON.parse(value.toString()) as TopicRecord
+    for (const [topic, { logIds, settings }] of topicRecords(this.#digest.state)) {
       const { retentionMs, retentionBytes, whenFull } = settings
       const isLimited =
         retentionMs !== undefined || retentionBytes !== undefined || whenFull === 'dropOldest'
-      const directories = this.#directories.get(key.slice(6)) ?? []
+      const directories = this.#directories.get(topic) ?? []
       for (const [partition, logId] of logIds.entries()) {
         const directory = directories.find((candidate) => candidate.partition === partition)
         yield { logId, directory, isLimited }

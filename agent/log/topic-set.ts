@@ -11,6 +11,7 @@ import { assert } from '../base/assert.ts'
 import { AgentError } from '../base/errors.ts'
 import type { PartitionMark } from './checkpoint.ts'
 import type { Committer } from './committer.ts'
+import { ackedOffset } from './known-end.ts'
 import { removeDirectory } from './partition-directory.ts'
 import { type PartitionContext, PartitionLog } from './partition-log.ts'
 import type { MetadataFiles } from './partition-metadata.ts'
@@ -215,12 +216,11 @@ export class TopicSet {
       assert(partition.logId < this.#nextLogId, 'log ids are counted')
       partition.logStartOffset = this.savedStart(partition) ?? 0
       partition.restoreLosses()
-      const cursor = this.#state.get(`repl/${partition.logId}`)?.toString()
-      // JSON of the replicator; the acked offset is all the log needs of it.
-      if (cursor !== undefined) partition.replicatedOffset = Number(JSON.parse(cursor).acked ?? 0)
+      const acked = ackedOffset(this.#state, partition.logId)
+      partition.replicatedOffset = acked ?? partition.replicatedOffset
       // The replicator knows more when it is there; until then nothing that was sent may go.
       const sent = this.#state.get(`repl/sent/${partition.logId}`)?.toString()
-      const unknown = cursor === undefined ? 0 : partition.highWatermark
+      const unknown = acked === undefined ? 0 : partition.highWatermark
       const lease = sent === undefined ? unknown : Number(sent)
       partition.pinnedOffset = Math.min(lease, partition.highWatermark)
     }

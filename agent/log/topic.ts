@@ -24,6 +24,17 @@ export interface TopicRecord {
   logIds: number[]
 }
 
+/** Of all topics that a state tells of, by name. */
+export function topicRecords(
+  state: Iterable<readonly [key: string, value: Buffer]>,
+): Map<string, TopicRecord> {
+  const topics = new Map<string, TopicRecord>()
+  for (const [key, value] of state) {
+    if (key.startsWith('topic/')) topics.set(key.slice(6), JSON.parse(value.toString()))
+  }
+  return topics
+}
+
 export const PARTITIONS_MAX = 1000
 const NAME_PATTERN = /^[a-zA-Z0-9._-]{1,249}$/
 /** Their partitions' directories would have the names of the store's own files. */

@@ -7,7 +7,8 @@
 import type { Codecs } from '../../wasm/codecs.ts'
 import type { FileSystem } from './file-system.ts'
 import type { Findings, KnownLoss } from './findings.ts'
-import { Losses, type LostRange } from './loss.ts'
+import { ackedOffset } from './known-end.ts'
+import { intentFrom, Losses, type LostRange } from './loss.ts'
 import { listPartition } from './partition-directory.ts'
 import { METADATA_FILE, readMetadata } from './partition-metadata.ts'
 import { baseOffsetOf, segmentName } from './segment-file.ts'
@@ -61,8 +62,7 @@ class PartitionCheck {
     this.#start = Number(state.get(`start/${logId}`)?.toString() ?? 0)
     // What retention took may lie about in any state.
     this.#synced = this.#start >= recoveryOffset ? 0 : recoveryOffset
-    const intent = state.get(`hollow/${logId}`)?.toString()
-    this.#intents = intent === undefined ? [] : (JSON.parse(intent) as LostRange[])
+    this.#intents = intentFrom(state.get(`hollow/${logId}`))
     this.#losses = [...Losses.from(state.get(`lost/${logId}`)).ranges]
   }
 
@@ -183,8 +183,7 @@ class PartitionCheck {
       const what = `log start ${this.#start} lies behind the end ${end}`
       findings.hopeless('cursor', this.#path, 0, `${what}; a start goes on at ${this.#start}`)
     }
-    const cursor = state.get(`repl/${this.#facts.logId}`)?.toString()
-    const acked = cursor === undefined ? 0 : Number(JSON.parse(cursor).acked ?? 0)
+    const acked = ackedOffset(state, this.#facts.logId) ?? 0
     if (acked > end) {
       const what = `replicated to ${acked}, but ends at ${end}`
       const way = 'an old copy of the store? Its replication stops, and `tributary status` says why'

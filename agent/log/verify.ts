@@ -15,7 +15,7 @@ import { type Finding, Findings, type KnownLoss, type VerifyTotals } from './fin
 import { partitionDirectory } from './partition-directories.ts'
 import { QUARANTINE_DIRECTORY } from './quarantine.ts'
 import { RESERVE_NAME } from './reserve.ts'
-import type { TopicRecord } from './topic.ts'
+import { topicRecords } from './topic.ts'
 import { checkJournal, type JournalFacts } from './verify-journal.ts'
 import { checkPartition } from './verify-partition.ts'
 
@@ -62,10 +62,7 @@ type Context = Parameters<typeof checkJournal>[0]
 
 function* partitionsOf({ checkpoint, state, journaled }: JournalFacts) {
   const marks = new Map(checkpoint?.partitions.map((mark) => [mark.logId, mark.recoveryOffset]))
-  for (const [key, value] of state) {
-    if (!key.startsWith('topic/')) continue
-    const { logIds } = JSON.parse(value.toString()) as TopicRecord
-    const topic = key.slice('topic/'.length)
+  for (const [topic, { logIds }] of topicRecords(state)) {
     for (const [partition, logId] of logIds.entries()) {
       // The journal has all of what was made after the checkpoint, and segments may have none.
       const recoveryOffset = marks.get(logId) ?? 0
