@@ -29,11 +29,11 @@ async function namesAfter(
 }
 
 test('a name that is made while a sync goes on is durable after the next one', async () => {
-  for (let seed = 1; seed <= 40; seed++) {
+  for (let seed = 1; seed <= 400; seed++) {
     const names = await namesAfter(seed, async (directory, fs) => {
       await directory.add(() => make(fs, 'a'))
       const making = directory.add(() => make(fs, 'b'))
-      for (let turns = seed % 12; turns > 0; turns--) await undefined
+      for (let turns = seed % 6; turns > 0; turns--) await undefined
       await directory.sync()
       await making
       await directory.sync()

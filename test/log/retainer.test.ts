@@ -62,4 +62,27 @@ test('a start goes on without deleting what a directory that does not sync has',
   assert.equal(basesOf(disk, sick!), [200, 300, 400])
 })
 
+test('nothing is deleted below a log start that is not durable, whoever comes next', async () => {
+  const disk = new SickDisk()
+  await disk.start()
+  const settings = { partitions: 1, replicated: false, retentionBytes: 20_000 }
+  await disk.until(disk.log.createTopic('t', settings))
+  for (let segments = 0; segments < 3; segments++) await addSegments(disk)
+  // So that a checkpoint has them, and is not what is waited for.
+  await disk.until(disk.log.close())
+  await disk.start()
+  await addSegments(disk)
+  disk.refusal = ({ operation, path }) => operation === 'write' && path.includes('journal-')
+  const passes = [disk.log.retain(), disk.log.retain()].map((pass) => pass.catch(() => {}))
+  await disk.pass(1000)
+  await disk.until(disk.log.close().catch(() => {}))
+  await disk.until(Promise.all(passes))
+  disk.refusal = () => false
+  await disk.start()
+  const [partition] = disk.partitions()
+  assert.is(partition!.losses.total, 0)
+  assert.ok(basesOf(disk, partition!)[0]! <= partition!.logStartOffset)
+  assert.is(partition!.highWatermark, 400)
+})
+
 test.run()
