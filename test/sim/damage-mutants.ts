@@ -2,7 +2,6 @@
 // that does not is served, and what is lost is counted.
 
 import {
-  CHECKPOINTER,
   damagedMutant,
   MENDING,
   type Mutant,
@@ -13,11 +12,6 @@ import {
 } from './mutant.ts'
 
 export const damageMutants: readonly Mutant[] = [
-  damagedMutant('damage: no second copy of a checkpoint', [
-    CHECKPOINTER,
-    'if (isTwice) await this.#writeTwin(content)',
-    'if (isTwice) void this.#writeTwin',
-  ]),
   damagedMutant('damage: CRCs are not looked at on reading', [
     'agent/log/segment-scan.ts',
     'if (!crcs.holds(length, size)) {',
