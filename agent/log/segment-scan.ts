@@ -94,7 +94,9 @@ export async function scanBatches(
   visit: BatchVisitor,
 ): Promise<ScanOutcome> {
   const windowBytes = range.codecs === undefined ? HEADER_WINDOW_BYTES : CRC_WINDOW_BYTES
-  const window = new ReadWindow(file, range.to, Math.min(windowBytes, range.to - range.from))
+  // A file that was replaced since the place was looked for may end before it.
+  const bytes = Math.max(0, range.to - range.from)
+  const window = new ReadWindow(file, range.to, Math.min(windowBytes, bytes))
   let { from: position, offset } = range
   while (position < range.to) {
     const left = range.to - position

@@ -27,6 +27,14 @@ test('scans batches with their CRCs to the end', async () => {
   assert.equal(stopped, { kind: 'stopped', position: third!.position + third!.bytes.length })
 })
 
+test('a scan that begins behind the end of its file finds nothing', async () => {
+  const batches = made(3)
+  const { fs } = await filled(batches)
+  const behind = bytesOf(batches).length + 100
+  const outcome = await scanOf(fs, behind, BASE + 3, () => assert.unreachable())
+  assert.equal(outcome, { kind: 'end', position: behind })
+})
+
 test('a scan ends at each kind of damage', async () => {
   const batches = made(10)
   const [bad, size] = [batches[6]!, bytesOf(batches).length]

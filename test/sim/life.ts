@@ -25,6 +25,7 @@ const LEFT =
   /^(belongs to|a write that|leader epoch|header does not hold; nothing|a partition that the state|checkpoint does not hold; the other|torn: |does not hold; the state has it all|not 0, |journal: frames )|; below the log start$/
 const DAMAGED_EVERY = 4
 const STORY_LINES_MAX = 100
+const MENDING_TRIES_MAX = 5
 const START = Date.UTC(2026, 0, 1)
 const kernel = new Kernel()
 /** Verification runs beside a log, whose memory must not change under it. */
@@ -309,16 +310,18 @@ export class Life {
     // What is to be made hollow is counted before, and there until the disk takes it.
     const isMending = this.log.state.get(`hollow/${target.partition.logId}`) !== undefined
     const isCounted = !model.wasStateDoubtful && !target.model.isCountDoubtful && !isMending
-    try {
-      await this.progress(checkLosses(target, random, isCounted))
-    } catch (error) {
-      if (codeOf(error) !== 'CORRUPT_STORE') throw error
-      // The disk refused to take what stands for the damage. It is tried again, after a while.
-      this.repair()
-      this.clock.advance(2000)
-      // One that acks nothing any more mends nothing: the next start does.
-      if (this.#hasFailed) return
-      await this.progress(checkLosses(target, random, isCounted))
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.progress(checkLosses(target, random, isCounted))
+      } catch (error) {
+        // The disk refused to take what stands for the damage, or the checkpoint that goes before it. It
+        // is tried again, after a while.
+        if (codeOf(error) !== 'CORRUPT_STORE' || tries === MENDING_TRIES_MAX) throw error
+        this.repair()
+        this.clock.advance(2000)
+        // One that acks nothing any more mends nothing: the next start does.
+        if (this.#hasFailed) return
+      }
     }
   }
 
