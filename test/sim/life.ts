@@ -3,6 +3,7 @@
 // The verification that users have (`tributary verify`) judges every stopped store, what every crash
 // leaves, and every hundred steps what a crash at that moment would have left.
 
+import { sleep } from '../../agent/base/clock.ts'
 import { AgentError, codeOf } from '../../agent/base/errors.ts'
 import { Logger, Metrics } from '../../agent/base/telemetry.ts'
 import { Log } from '../../agent/log/log.ts'
@@ -318,7 +319,7 @@ export class Life {
         // is tried again, after a while.
         if (codeOf(error) !== 'CORRUPT_STORE' || tries === MENDING_TRIES_MAX) throw error
         this.repair()
-        this.clock.advance(2000)
+        await this.progress(sleep(this.clock, 2000))
         // One that acks nothing any more mends nothing: the next start does.
         if (this.#hasFailed) return
       }
