@@ -52,6 +52,18 @@ export const LZ4_SMALL_TABLE = 0x8000
 export const LZ4_SMALL_TABLE_BYTES = 0x4000
 export const LZ4_LARGE_TABLE = 0x10000
 export const LZ4_LARGE_TABLE_BYTES = 0x10000
+/** The zstd encoder's tables, sequences and literals of a block; `zstd-encoder` divides it. */
+export const ZSTD_ENCODER = 0x20000
+export const ZSTD_ENCODER_BYTES = 0x80000
+/** The zstd decoder's tables, and the literals of a block. */
+export const ZSTD_DECODER = 0xa0000
+export const ZSTD_DECODER_BYTES = 0x30000
+/** Folding by units of 16 bytes. */
+export const CRC_FOLD = 0xd0000
+export const CRC_FOLD_BYTES = 0x28000
+/** Where the compiler puts `memory.data`: `memoryBase` of asconfig.json. */
+export const CONSTANTS = 0xf8000
+export const CONSTANTS_BYTES = 0x8000
 
 // Statuses: what a kernel returns instead of a length. They never change their number.
 
