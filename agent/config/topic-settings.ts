@@ -10,11 +10,12 @@ export function topicSettings(config: Config, name: string): TopicSettings {
   const names = hasPrefix ? [name.slice(topicPrefix.length), name] : [name]
   const key = names.find((candidate) => Object.hasOwn(topics, candidate))
   const own = key === undefined ? undefined : topics[key]
+  const compression = own?.compression ?? topicDefaults.compression
   return {
     partitions: own?.partitions ?? topicDefaults.partitions,
     // Without a gateway there is no name under which a topic could be replicated.
     replicated: hasPrefix && gateway !== undefined,
-    compression: (own?.compression ?? topicDefaults.compression) === 'none' ? 'none' : 'lz4',
+    compression: compression === 'auto' ? 'zstd' : compression,
     retentionMs: own?.retentionTime ?? topicDefaults.retentionTime,
     retentionBytes: own?.retentionBytes ?? topicDefaults.retentionBytes,
     whenFull: own?.whenFull ?? topicDefaults.whenFull,

@@ -7,7 +7,7 @@
 // is read at any offset is the same before and after. Nothing at or above the high watermark (the
 // durable end) is ever read.
 
-import { BATCH_HEADER_BYTES, CODEC_LZ4, SEAL, SEAL_BYTES } from '../../wasm/assembly/limits.ts'
+import { BATCH_HEADER_BYTES, SEAL, SEAL_BYTES } from '../../wasm/assembly/limits.ts'
 import { assert } from '../base/assert.ts'
 import { AgentError } from '../base/errors.ts'
 import { type HeapRecord, stageRecord } from './heap-record.ts'
@@ -295,14 +295,15 @@ export class PartitionLog {
 
   /** Frees the arena without a disk. Only recovery calls it. */
   condense(): void {
-    this.#tails.condense(CODEC_LZ4)
+    this.#tails.condense(this.topic.codec)
   }
 
   /** Writes the oldest tail to a segment and lets go of it. Only the sealer calls it, one at a time. */
-  async sealOldest(codec: number): Promise<void> {
+  async sealOldest(): Promise<void> {
     const tail = this.#tails.sealable()
     if (tail === undefined) return
     const { kernel } = this.#context
+    const { codec } = this.topic
     const bytes =
       tail.kind === 'batch'
         ? tail.bytes

@@ -4,7 +4,6 @@
 // A segment that cannot be written (full or broken disk) loses nothing: its records stay in the tail
 // and the journal; the sealer goes on with the others, tries again and says so in `trouble`.
 
-import { CODEC_LZ4, CODEC_NONE } from '../../wasm/assembly/limits.ts'
 import { assert } from '../base/assert.ts'
 import { type Clock, sleep } from '../base/clock.ts'
 import { AgentError, isBug } from '../base/errors.ts'
@@ -105,10 +104,9 @@ export class Sealer {
 
   /** Why not all could be sealed. */
   async #sealAll(partition: PartitionLog): Promise<AgentError | undefined> {
-    const codec = partition.topic.settings.compression === 'none' ? CODEC_NONE : CODEC_LZ4
     while (partition.isSealable && !this.#closed) {
       try {
-        await partition.sealOldest(codec)
+        await partition.sealOldest()
         this.#sealed()
       } catch (error) {
         // Faults of the disk have a code; anything else is a bug.

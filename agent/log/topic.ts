@@ -2,6 +2,7 @@
 // `topic/<name>`, so it is durable with the commit that holds it.
 
 import { randomUUID } from 'node:crypto'
+import { CODEC_LZ4, CODEC_NONE, CODEC_ZSTD } from '../../wasm/assembly/limits.ts'
 import { AgentError } from '../base/errors.ts'
 import type { PartitionLog } from './partition-log.ts'
 
@@ -13,7 +14,8 @@ export interface TopicSettings {
   retentionMs?: number | undefined
   /** Bytes per partition, as in Kafka; undefined = no limit. */
   retentionBytes?: number | undefined
-  compression?: 'lz4' | 'none' | undefined
+  /** Of sealed batches; undefined = zstd. */
+  compression?: 'zstd' | 'lz4' | 'none' | undefined
   whenFull?: 'block' | 'dropOldest' | undefined
 }
 
@@ -40,6 +42,8 @@ const NAME_PATTERN = /^[a-zA-Z0-9._-]{1,249}$/
 /** Their partitions' directories would have the names of the store's own files. */
 const RESERVED_NAMES: readonly string[] = ['journal', 'checkpoint']
 
+const CODECS = { none: CODEC_NONE, lz4: CODEC_LZ4, zstd: CODEC_ZSTD } as const
+
 export class Topic {
   readonly name: string
   readonly id: string
@@ -54,6 +58,11 @@ export class Topic {
 
   get replicated(): boolean {
     return this.settings.replicated
+  }
+
+  /** Of the batches that are made here; those of producers keep theirs. */
+  get codec(): number {
+    return CODECS[this.settings.compression ?? 'zstd']
   }
 
   toRecord(): TopicRecord {

@@ -7,6 +7,7 @@
 
 import type { HeapRecord } from '../../log/heap-record.ts'
 import type { PartitionLog } from '../../log/partition-log.ts'
+import { CODEC_ZSTD } from '../../record/compression.ts'
 import { iterateRecords } from '../../record/record.ts'
 import type { BatchHeader } from '../../record/record-batch.ts'
 import { type BatchVerdict, validateBatch } from '../../record/validate-batch.ts'
@@ -15,6 +16,8 @@ import type { Broker } from './broker.ts'
 import { type ErrorFields, failure, failureOf } from './error-map.ts'
 import type { Call } from './served-api.ts'
 
+/** The Produce version of a client that may say zstd (KIP-110). */
+const ZSTD_FROM = 7
 export const KEPT_BATCH_BYTES = 16 * 1024
 /** A small batch that inflates beyond this is kept as it came, too. */
 const DECODED_BYTES_MAX = 64 * 1024
@@ -47,6 +50,9 @@ export function appendProduced(
   const limits = { batchBytesMax: broker.settings.messageBytesMax }
   const verdict = validateBatch(batch, limits, broker.codecs)
   if (verdict.kind === 'invalid') return refused(failure(verdict.error, verdict.reason))
+  if (verdict.header.codec === CODEC_ZSTD && call.version < ZSTD_FROM) {
+    return refused(failure('UNSUPPORTED_COMPRESSION_TYPE', `zstd needs Produce v${ZSTD_FROM}`))
+  }
   const attempt = () => appendOnce(partition, batch, verdict, broker)
   return attempt() ?? appendWithRoom(partition, batch, attempt, timeoutMs, call)
 }

@@ -37,8 +37,8 @@ export const TOPIC_CONFIGS: readonly TopicConfig[] = [
     write(value, settings) {
       if (value === 'producer') delete settings.compression
       else if (value === 'uncompressed') settings.compression = 'none'
-      else if (value === 'lz4') settings.compression = 'lz4'
-      else return 'use producer, lz4 or uncompressed'
+      else if (value === 'zstd' || value === 'lz4') settings.compression = value
+      else return 'use producer, zstd, lz4 or uncompressed'
       return undefined
     },
   },

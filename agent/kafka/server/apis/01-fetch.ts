@@ -4,10 +4,14 @@
 //   visible. There are no transactions, so the last stable offset is the high watermark.
 // - The first partition with data gives at least one batch whatever the limits say; the next ones
 //   only what fits.
+// - Readers of before v10 may not know zstd: UNSUPPORTED_COMPRESSION_TYPE, where Kafka would say it of a
+//   zstd topic.
 // - A long poll is woken by commits. One that asks for many bytes reads again eight times at most,
 //   however often the log commits.
 
 import type { PartitionLog } from '../../../log/partition-log.ts'
+import { CODEC_ZSTD } from '../../../record/compression.ts'
+import { readBatchHeader } from '../../../record/record-batch.ts'
 import { errorCode, type KafkaErrorName } from '../../protocol/error-codes.ts'
 import * as api from '../../protocol/messages/01-fetch.ts'
 import type { Decoded, Encodable } from '../../protocol/schema.ts'
@@ -21,6 +25,7 @@ type PartitionResponse = Response['responses'][number]['partitions'][number]
 type Wanted = Request['topics'][number]['partitions'][number]
 
 const TOPIC_IDS_FROM = 13
+const ZSTD_FROM = 10
 const READ_COMMITTED = 1
 /** A poll that found too little reads again after this part of its wait. */
 const READS_PER_POLL = 8
@@ -121,7 +126,7 @@ async function collect(topics: FoundTopic[], request: Request, call: Call): Prom
     const list: PartitionResponse[] = []
     for (const found of partitions) {
       const room = limit - collected.bytes
-      const response = await read(found, room, collected.bytes === 0)
+      const response = await read(found, room, collected.bytes === 0, call.version)
       if (response.errorCode !== 0) collected.isUrgent = true
       collected.bytes += sizeOf(response)
       list.push(isCommitted ? { ...response, abortedTransactions: [] } : response)
@@ -131,7 +136,12 @@ async function collect(topics: FoundTopic[], request: Request, call: Call): Prom
   return collected
 }
 
-async function read(found: Found, room: number, isFirst: boolean): Promise<PartitionResponse> {
+async function read(
+  found: Found,
+  room: number,
+  isFirst: boolean,
+  version: number,
+): Promise<PartitionResponse> {
   const { wanted, partition, error } = found
   if (partition === undefined || error !== undefined) {
     return failed(wanted, error ?? 'UNKNOWN_TOPIC_OR_PARTITION')
@@ -144,11 +154,22 @@ async function read(found: Found, room: number, isFirst: boolean): Promise<Parti
   try {
     const outcome = await partition.read(wanted.fetchOffset, Math.max(1, maxBytes))
     if (outcome.kind === 'outOfRange') return failed(wanted, 'OFFSET_OUT_OF_RANGE')
+    const isRead = outcome.kind !== 'batches' || version >= ZSTD_FROM || !hasZstd(outcome.bytes)
+    if (!isRead) return failed(wanted, 'UNSUPPORTED_COMPRESSION_TYPE')
     const isGiven = outcome.kind === 'batches' && (isFirst || outcome.bytes.length <= maxBytes)
     return { ...marksOf(wanted, partition), records: isGiven ? outcome.bytes : NOTHING }
   } catch (fault) {
     return failed(wanted, kafkaErrorOf(fault))
   }
+}
+
+function hasZstd(batches: Buffer): boolean {
+  for (let at = 0; at < batches.length; ) {
+    const { codec, size } = readBatchHeader(batches, at)
+    if (codec === CODEC_ZSTD) return true
+    at += size
+  }
+  return false
 }
 
 function marksOf(wanted: Wanted, partition: PartitionLog): Omit<PartitionResponse, 'records'> {
