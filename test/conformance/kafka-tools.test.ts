@@ -85,6 +85,32 @@ test(
 )
 
 test(
+  'batches of the Java client are taken in each of its codecs',
+  () =>
+    withTools(async (tools, served) => {
+      const values = Array.from(
+        { length: 3000 },
+        (_, index) => `{"seq":${index},"t":${index % 97}}`,
+      )
+      const input = values.map((value) => `${value}\n`).join('')
+      await Promise.all(
+        ['gzip', 'snappy', 'lz4', 'zstd'].map(async (codec) => {
+          await served.createTopic(codec, 1)
+          const args = ['--topic', codec, '--compression-codec', codec]
+          printed(await tools.consoleProducer(args, input))
+          const stored = await served.records(codec)
+          assert.equal(
+            stored.map(({ value }) => value),
+            values,
+            codec,
+          )
+        }),
+      )
+    }),
+  LIMIT,
+)
+
+test(
   'kafka-get-offsets finds ends, times and the greatest timestamp',
   () =>
     withTools(async (tools, served) => {
