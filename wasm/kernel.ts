@@ -34,6 +34,7 @@ interface KernelExports {
   lz4Frame(src: number, length: number, dst: number, capacity: number): number
   lz4Unframe(src: number, length: number, dst: number, capacity: number): number
   zstdUnframe(src: number, length: number, dst: number, capacity: number): number
+  snappyDecode(src: number, length: number, dst: number, capacity: number): number
   encodeRecord(
     dst: number,
     capacity: number,
@@ -145,6 +146,11 @@ export class Kernel {
   /** The contents of zstd frames: bytes written, or OUT_OF_ROOM, CORRUPT, UNSUPPORTED. */
   zstdUnframe(src: number, length: number, dst: number, capacity: number): number {
     return this.#exports.zstdUnframe(src, length, dst, capacity)
+  }
+
+  /** The contents of a snappy block or xerial stream: bytes written, or a status as above. */
+  snappyDecode(src: number, length: number, dst: number, capacity: number): number {
+    return this.#exports.snappyDecode(src, length, dst, capacity)
   }
 
   /**

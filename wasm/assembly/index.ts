@@ -13,6 +13,7 @@ export { searchOffsetIndex, searchTimeIndex } from './index-search'
 export { lz4Frame, lz4Unframe, xxh32 } from './lz4'
 export { encodeRecord, findRecord, scanMaxTimestamp, scanRecords } from './record'
 export { sealBatch } from './seal'
+export { snappyDecode } from './snappy'
 export { zstdUnframe } from './zstd-unframe'
 
 /** Called once by the host, before anything else. */
