@@ -33,6 +33,7 @@ interface KernelExports {
   xxh32(ptr: number, length: number): number
   lz4Frame(src: number, length: number, dst: number, capacity: number): number
   lz4Unframe(src: number, length: number, dst: number, capacity: number): number
+  zstdFrame(src: number, length: number, dst: number, capacity: number): number
   encodeRecord(
     dst: number,
     capacity: number,
@@ -139,6 +140,11 @@ export class Kernel {
   /** Bytes written, or OUT_OF_ROOM, CORRUPT, UNSUPPORTED. */
   lz4Unframe(src: number, length: number, dst: number, capacity: number): number {
     return this.#exports.lz4Unframe(src, length, dst, capacity)
+  }
+
+  /** A zstd frame: bytes written, or OUT_OF_ROOM. */
+  zstdFrame(src: number, length: number, dst: number, capacity: number): number {
+    return this.#exports.zstdFrame(src, length, dst, capacity)
   }
 
   /**

@@ -5,15 +5,18 @@
 
 import { initCrcTables } from './crc32c'
 import { initLz4 } from './lz4'
+import { initZstdEncoder } from './zstd-frame'
 
 export { crc32c, crcCombine, crcPatch, crcUpdate } from './crc32c'
 export { searchOffsetIndex, searchTimeIndex } from './index-search'
 export { lz4Frame, lz4Unframe, xxh32 } from './lz4'
 export { encodeRecord, findRecord, scanMaxTimestamp, scanRecords } from './record'
 export { sealBatch } from './seal'
+export { zstdFrame } from './zstd-frame'
 
 /** Called once by the host, before anything else. */
 export function init(): void {
   initCrcTables()
   initLz4()
+  initZstdEncoder()
 }
