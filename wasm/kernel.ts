@@ -35,6 +35,7 @@ interface KernelExports {
   lz4Unframe(src: number, length: number, dst: number, capacity: number): number
   zstdUnframe(src: number, length: number, dst: number, capacity: number): number
   snappyDecode(src: number, length: number, dst: number, capacity: number): number
+  zstdFrame(src: number, length: number, dst: number, capacity: number): number
   encodeRecord(
     dst: number,
     capacity: number,
@@ -151,6 +152,11 @@ export class Kernel {
   /** The contents of a snappy block or xerial stream: bytes written, or a status as above. */
   snappyDecode(src: number, length: number, dst: number, capacity: number): number {
     return this.#exports.snappyDecode(src, length, dst, capacity)
+  }
+
+  /** A zstd frame: bytes written, or OUT_OF_ROOM. */
+  zstdFrame(src: number, length: number, dst: number, capacity: number): number {
+    return this.#exports.zstdFrame(src, length, dst, capacity)
   }
 
   /**

@@ -6,6 +6,7 @@
 import { initCrcTables } from './crc32c'
 import { initLz4 } from './lz4'
 import { initMatchCopy } from './match-copy'
+import { initZstdEncoder } from './zstd-frame'
 import { initSequences } from './zstd-sequences-decode'
 
 export { crc32c, crcCombine, crcPatch, crcUpdate } from './crc32c'
@@ -14,6 +15,7 @@ export { lz4Frame, lz4Unframe, xxh32 } from './lz4'
 export { encodeRecord, findRecord, scanMaxTimestamp, scanRecords } from './record'
 export { sealBatch } from './seal'
 export { snappyDecode } from './snappy'
+export { zstdFrame } from './zstd-frame'
 export { zstdUnframe } from './zstd-unframe'
 
 /** Called once by the host, before anything else. */
@@ -22,4 +24,5 @@ export function init(): void {
   initLz4()
   initMatchCopy()
   initSequences()
+  initZstdEncoder()
 }
