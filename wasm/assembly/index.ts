@@ -4,16 +4,20 @@
 // a length, or a negative status of limits.ts; it never traps on any input within the memory.
 
 import { initCrcTables } from './crc32c'
-import { initLz4 } from './lz4'
+import { initLz4Tables } from './lz4-frame'
+import { initLz4Patterns } from './lz4-unframe'
 
 export { crc32c, crcCombine, crcPatch, crcUpdate } from './crc32c'
 export { searchOffsetIndex, searchTimeIndex } from './index-search'
-export { lz4Frame, lz4Unframe, xxh32 } from './lz4'
+export { lz4Frame } from './lz4-frame'
+export { lz4Unframe } from './lz4-unframe'
 export { encodeRecord, findRecord, scanMaxTimestamp, scanRecords } from './record'
 export { sealBatch } from './seal'
+export { xxh32 } from './xxh32'
 
 /** Called once by the host, before anything else. */
 export function init(): void {
   initCrcTables()
-  initLz4()
+  initLz4Tables()
+  initLz4Patterns()
 }

@@ -12,23 +12,18 @@
 //   reach. The output of a block depends on the block alone, whatever came before it.
 
 import {
-  CORRUPT,
   LZ4_EPOCH,
   LZ4_LARGE_TABLE,
   LZ4_LARGE_TABLE_BYTES,
   LZ4_SMALL_TABLE,
   LZ4_SMALL_TABLE_BYTES,
   OUT_OF_ROOM,
-  UNSUPPORTED,
 } from './limits'
+import { xxh32 } from './xxh32'
 
-const MAGIC: u32 = 0x184d2204
-const STORED: u32 = 0x80000000
-const PRIME1: u32 = 2654435761
-const PRIME2: u32 = 2246822519
-const PRIME3: u32 = 3266489917
-const PRIME4: u32 = 668265263
-const PRIME5: u32 = 374761393
+export const MAGIC: u32 = 0x184d2204
+export const STORED: u32 = 0x80000000
+export const SHORTEST_MATCH: u32 = 4
 /** The farthest a match may lie behind. */
 const REACH: u32 = 65535
 /** Longest input that uses the small table: clearing caches costs more than collisions there. */
@@ -37,7 +32,7 @@ const SMALL_INPUT: u32 = 48 * 1024
 const LAST_MATCH: u32 = 12
 const LAST_LITERALS: u32 = 5
 
-export function initLz4(): void {
+export function initLz4Tables(): void {
   resetTables()
 }
 
@@ -46,32 +41,6 @@ function resetTables(): void {
   memory.fill(LZ4_LARGE_TABLE, 0, LZ4_LARGE_TABLE_BYTES)
   // Zero entries must be out of reach of the first position.
   store<u32>(LZ4_EPOCH, REACH + 1)
-}
-
-export function xxh32(ptr: usize, length: u32): u32 {
-  const end = ptr + length
-  let hash: u32 = PRIME5
-  if (length >= 16) {
-    let a: u32 = PRIME1 + PRIME2
-    let b: u32 = PRIME2
-    let c: u32 = 0
-    let d: u32 = 0 - PRIME1
-    for (; ptr + 16 <= end; ptr += 16) {
-      a = rotl<u32>(a + load<u32>(ptr) * PRIME2, 13) * PRIME1
-      b = rotl<u32>(b + load<u32>(ptr, 4) * PRIME2, 13) * PRIME1
-      c = rotl<u32>(c + load<u32>(ptr, 8) * PRIME2, 13) * PRIME1
-      d = rotl<u32>(d + load<u32>(ptr, 12) * PRIME2, 13) * PRIME1
-    }
-    hash = rotl<u32>(a, 1) + rotl<u32>(b, 7) + rotl<u32>(c, 12) + rotl<u32>(d, 18)
-  }
-  hash += length
-  for (; ptr + 4 <= end; ptr += 4) {
-    hash = rotl<u32>(hash + load<u32>(ptr) * PRIME3, 17) * PRIME4
-  }
-  for (; ptr < end; ptr++) hash = rotl<u32>(hash + <u32>load<u8>(ptr) * PRIME5, 11) * PRIME1
-  hash = (hash ^ (hash >>> 15)) * PRIME2
-  hash = (hash ^ (hash >>> 13)) * PRIME3
-  return hash ^ (hash >>> 16)
 }
 
 /**
@@ -241,145 +210,4 @@ function writeLast(op: usize, limit: usize, literals: usize, count: u32): usize 
   } else store<u8>(token, count << 4)
   memory.copy(op, literals, count)
   return op + count
-}
-
-/** Decompresses one frame that fills the input exactly; its bytes, or a status. */
-export function lz4Unframe(src: usize, length: u32, dst: usize, capacity: u32): i32 {
-  const end = src + length
-  if (length < 7 || load<u32>(src) !== MAGIC) return CORRUPT
-  const flags: u32 = load<u8>(src, 4)
-  const descriptor: u32 = load<u8>(src, 5)
-  if (flags >>> 6 !== 1 || (flags & 2) !== 0 || (descriptor & 0x8f) !== 0) return CORRUPT
-  if ((flags & 0x20) === 0 || (flags & 1) !== 0) return UNSUPPORTED
-  const sized = (flags & 8) !== 0
-  const headerBytes: u32 = sized ? 15 : 7
-  if (length < headerBytes || descriptor < 0x40) return CORRUPT
-  const checksum = (xxh32(src + 4, headerBytes - 5) >>> 8) & 0xff
-  if (checksum !== load<u8>(src + headerBytes - 1)) return CORRUPT
-  const blockBytes: u32 = 1 << (8 + ((descriptor >>> 4) << 1))
-  const written = readBlocks(src + headerBytes, end, flags, blockBytes, dst, capacity)
-  if (written < 0) return written
-  if (sized && load<u64>(src, 6) !== <u64>written) return CORRUPT
-  return written
-}
-
-function readBlocks(
-  ip: usize,
-  end: usize,
-  flags: u32,
-  blockBytes: u32,
-  dst: usize,
-  capacity: u32,
-): i32 {
-  const limit = dst + capacity
-  const trailer: u32 = flags & 0x10 ? 4 : 0
-  let op = dst
-  while (true) {
-    if (<u32>(end - ip) < 4) return CORRUPT
-    const word = load<u32>(ip)
-    ip += 4
-    if (word === 0) break
-    const size = word & ~STORED
-    if (size > blockBytes || size + trailer > <u32>(end - ip)) return CORRUPT
-    if (trailer !== 0 && xxh32(ip, size) !== load<u32>(ip + size)) return CORRUPT
-    const room = <u32>(limit - op)
-    if (word & STORED) {
-      if (size > room) return OUT_OF_ROOM
-      memory.copy(op, ip, size)
-      op += size
-    } else {
-      const written = unpack(ip, size, op, min<u32>(room, blockBytes))
-      // Only a block that had its full size available is wrong by not fitting.
-      if (written < 0) return written === OUT_OF_ROOM && room >= blockBytes ? CORRUPT : written
-      op += written
-    }
-    ip += size + trailer
-  }
-  if (flags & 4) {
-    if (<u32>(end - ip) < 4 || load<u32>(ip) !== xxh32(dst, <u32>(op - dst))) return CORRUPT
-    ip += 4
-  }
-  return ip === end ? <i32>(op - dst) : CORRUPT
-}
-
-// Where reading goes on after a length, 0 when the input ended inside it.
-let next: usize = 0
-
-function readLength(ip: usize, end: usize): u32 {
-  // A block has at most 4 MiB, so this stays below 2^31.
-  let length: u32 = 15
-  let byte: u32 = 255
-  while (byte === 255) {
-    if (ip >= end) {
-      next = 0
-      return 0
-    }
-    byte = load<u8>(ip++)
-    length += byte
-  }
-  next = ip
-  return length
-}
-
-/** One compressed block; its decompressed bytes, CORRUPT or OUT_OF_ROOM. */
-function unpack(ip: usize, length: u32, dst: usize, capacity: u32): i32 {
-  const end = ip + length
-  const limit = dst + capacity
-  let op = dst
-  while (ip < end) {
-    const token: u32 = load<u8>(ip++)
-    let literals = token >>> 4
-    if (literals === 15) {
-      literals = readLength(ip, end)
-      if (next === 0) return CORRUPT
-      ip = next
-    }
-    if (literals > <u32>(end - ip)) return CORRUPT
-    if (literals > <u32>(limit - op)) return OUT_OF_ROOM
-    if (literals <= 16 && op + 16 <= limit && ip + 16 <= end) {
-      v128.store(op, v128.load(ip))
-    } else if (literals <= 32 && op + 32 <= limit && ip + 32 <= end) {
-      v128.store(op, v128.load(ip))
-      v128.store(op, v128.load(ip, 16), 16)
-    } else memory.copy(op, ip, literals)
-    ip += literals
-    op += literals
-    if (ip === end) return <i32>(op - dst)
-    if (<u32>(end - ip) < 2) return CORRUPT
-    const distance: u32 = load<u16>(ip)
-    ip += 2
-    if (distance === 0 || distance > <u32>(op - dst)) return CORRUPT
-    let size = token & 15
-    if (size === 15) {
-      size = readLength(ip, end)
-      if (next === 0) return CORRUPT
-      ip = next
-    }
-    size += 4
-    if (size > <u32>(limit - op)) return OUT_OF_ROOM
-    if (distance >= 16 && size <= 32 && op + 32 <= limit) {
-      v128.store(op, v128.load(op - distance))
-      v128.store(op, v128.load(op - distance, 16), 16)
-    } else copyMatch(op, distance, size, limit)
-    op += size
-  }
-  // A block ends with literals.
-  return CORRUPT
-}
-
-/** Repeats what lies `distance` bytes behind, which may overlap what is written. */
-function copyMatch(op: usize, distance: u32, size: u32, limit: usize): void {
-  const from = op - distance
-  if (op + size + 16 > limit) {
-    for (let i: u32 = 0; i < size; i++) store<u8>(op + i, load<u8>(from + i))
-  } else if (distance >= 16) {
-    for (let i: u32 = 0; i < size; i += 16) v128.store(op + i, v128.load(from + i))
-  } else if (distance >= 8) {
-    for (let i: u32 = 0; i < size; i += 8) store<u64>(op + i, load<u64>(from + i))
-  } else {
-    for (let i: u32 = 0; i < 8; i++) store<u8>(op + i, load<u8>(from + i))
-    // A multiple of the distance that is at least eight repeats the same bytes.
-    const multiple = distance * ((7 + distance) / distance)
-    for (let i: u32 = 8; i < size; i += 8) store<u64>(op + i, load<u64>(op + i - multiple))
-  }
 }
