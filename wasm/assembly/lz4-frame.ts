@@ -1,15 +1,20 @@
-// LZ4 frames, both ways, and the xxHash-32 that they carry.
+// LZ4 frames, written; `lz4-unframe.ts` reads them.
 //
 //   magic 0x184d2204 LE | FLG | BD | [content size u64] | HC | { size u32 | data | [checksum u32] } | 0 u32
 //   | [content checksum u32];  the top bit of a block's size says that it is stored as it is
 //
-// - Written: FLG 0x60 (version 1, independent blocks: brokers refuse linked ones), no checksums, no
-//   size; blocks of 64 KiB up to that size, of 256 KiB above.
-// - Read: checksums are verified, a content size is compared, linked blocks and dictionaries are
-//   UNSUPPORTED, bytes behind the frame CORRUPT.
+//   block: { token u8 | [more literals] | literals | distance u16 LE | [more match] }, the last without
+//   a match;  token: literals in the upper four bits, length of the match − 4 in the lower ones, 15 of
+//   either: bytes follow that are added, until one is not 255
+//
+// - FLG 0x60 (version 1, independent blocks: Kafka refuses linked ones), no checksums, no size; blocks
+//   of 64 KiB up to that size, of 256 KiB above. BD is what a reader allocates, so it stays small.
 // - Match finder: greedy, one hash of five bytes. The tables are never cleared: an entry is a
 //   *virtual* position, each block starts 64 KiB behind the last, so old entries are out of a match's
 //   reach. The output of a block depends on the block alone, whatever came before it.
+// - Encoder version 1: `test/wasm/lz4.test.ts` pins its output. A change of it is a new version.
+//
+// Sources: the LZ4 frame and block format descriptions.
 
 import {
   LZ4_EPOCH,
@@ -32,11 +37,8 @@ const SMALL_INPUT: u32 = 48 * 1024
 const LAST_MATCH: u32 = 12
 const LAST_LITERALS: u32 = 5
 
+/** Also at the wrap of the epoch. */
 export function initLz4Tables(): void {
-  resetTables()
-}
-
-function resetTables(): void {
   memory.fill(LZ4_SMALL_TABLE, 0, LZ4_SMALL_TABLE_BYTES)
   memory.fill(LZ4_LARGE_TABLE, 0, LZ4_LARGE_TABLE_BYTES)
   // Zero entries must be out of reach of the first position.
@@ -82,7 +84,7 @@ function compressBlock(src: usize, length: u32, dst: usize, limit: usize): u32 {
   if (length <= LAST_MATCH) return 0
   let epoch = load<u32>(LZ4_EPOCH)
   if (epoch > 0xffffffff - length - REACH - 1) {
-    resetTables()
+    initLz4Tables()
     epoch = load<u32>(LZ4_EPOCH)
   }
   store<u32>(LZ4_EPOCH, epoch + length + REACH + 1)
@@ -186,9 +188,8 @@ function writeSequence(
     bits = 0xf0
     op = writeLength(op, count - 15)
   } else bits = count << 4
-  if (count <= 64) {
-    for (let i: u32 = 0; i < count; i += 16) v128.store(op + i, v128.load(literals + i))
-  } else memory.copy(op, literals, count)
+  v128.store(op, v128.load(literals))
+  for (let i: u32 = 16; i < count; i += 16) v128.store(op + i, v128.load(literals + i))
   op += count
   store<u16>(op, distance)
   op += 2

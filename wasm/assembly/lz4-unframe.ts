@@ -146,13 +146,14 @@ function unpackFreely(ip: usize, end: usize, op: usize, limit: usize, floor: usi
     const distance: u32 = load<u16>(ip)
     ip += 2
     let size = (token & 15) + SHORTEST_MATCH
-    if (size === 15 + SHORTEST_MATCH) {
-      size += load<u8>(ip++)
-      if (size === 270 + SHORTEST_MATCH) {
-        size = readLength(ip - 1, end) + SHORTEST_MATCH
-        if (next === 0) break
-        ip = next
-      }
+    // Half of all matches are long ones: no branch could be foretold.
+    const more = <u32>(size === 15 + SHORTEST_MATCH)
+    size += load<u8>(ip) & (0 - more)
+    ip += more
+    if (size === 270 + SHORTEST_MATCH) {
+      size = readLength(ip - 1, end) + SHORTEST_MATCH
+      if (next === 0) break
+      ip = next
     }
     // As unsigned numbers: a distance of zero is beyond all reach.
     if (distance - 1 >= <u32>(op - floor) || op + size + OVERSHOOT > limit) break
@@ -172,10 +173,7 @@ function unpackFreely(ip: usize, end: usize, op: usize, limit: usize, floor: usi
 
 /** Repeats `distance` (below 16) bytes, whole periods at a time. */
 function repeat(op: usize, distance: u32, size: u32): void {
-  const pattern = i8x16.swizzle(
-    v128.load(op - distance),
-    v128.load(LZ4_PATTERNS + (distance << 4)),
-  )
+  const pattern = i8x16.swizzle(v128.load(op - distance), v128.load(LZ4_PATTERNS + (distance << 4)))
   const step: u32 = load<u8>(LZ4_PATTERNS + distance)
   for (let i: u32 = 0; i < size; i += step) v128.store(op + i, pattern)
 }
