@@ -12,7 +12,7 @@
 // - Match finder: greedy, one hash of five bytes. The tables are never cleared: an entry is a
 //   *virtual* position, each block starts 64 KiB behind the last, so old entries are out of a match's
 //   reach. The output of a block depends on the block alone, whatever came before it.
-// - Encoder version 1: `test/wasm/lz4.test.ts` pins its output. A change of it is a new version.
+// - Encoder version 1: `test/wasm/lz4-frame.test.ts` pins its output. A change of it is a new version.
 //
 // Sources: the LZ4 frame and block format descriptions.
 
