@@ -89,3 +89,5 @@ export const CODEC_LZ4 = 3
 
 /** Bytes of a record batch before its records. */
 export const BATCH_HEADER_BYTES = 61
+/** Where in a record batch the bytes begin that its CRC covers. */
+export const BATCH_CRC_FROM = 21
