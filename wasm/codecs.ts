@@ -5,17 +5,60 @@
 //   the first need, whose 24 MiB of tails serve as the window. Beyond that, OUT_OF_ROOM.
 
 import {
+  BATCH_CRC_FROM,
+  BATCH_HEADER_BYTES,
+  CODEC_LZ4,
+  CODEC_NONE,
+  CORRUPT,
   OUT_OF_ROOM,
   SCRATCH,
   SCRATCH_BYTES,
   SLACK,
   TAILS,
   TAILS_BYTES,
+  UNSUPPORTED,
 } from './assembly/limits.ts'
 import { Kernel } from './kernel.ts'
 
+type Decoder = (
+  kernel: Kernel,
+  src: number,
+  length: number,
+  dst: number,
+  capacity: number,
+) => number
+
+/** Who inflates what, by the codec of a batch's attributes. */
+const DECODERS: Partial<Record<number, Decoder>> = {
+  [CODEC_LZ4]: (kernel, src, length, dst, capacity) =>
+    kernel.lz4Unframe(src, length, dst, capacity),
+}
+
+/** What a batch's header says of it. */
+interface BatchClaims {
+  crc: number
+  codec: number
+  count: number
+}
+
+/** What one pass over a batch has found. */
+export interface BatchScan {
+  crc: number
+  /** Bytes of the records when decompressed, or the decoder's status: CORRUPT behind a wrong CRC. */
+  inflated: number
+  /** 0 when they are exactly as many good records as the header says, or a status. */
+  status: number
+  /** 0 when the status is not. */
+  maxTimestampDelta: number
+}
+
 /** A frame's header, end mark and the size word of each 64 KiB, at most. */
 const frameBound = (length: number): number => length + 11 + 4 * Math.ceil(length / 0x10000)
+
+const fitsScratch = (bytes: number): boolean => bytes + SLACK <= SCRATCH_BYTES
+
+const inflate = (codec: number, ...args: Parameters<Decoder>): number =>
+  DECODERS[codec]?.(...args) ?? UNSUPPORTED
 
 export class Codecs {
   readonly kernel: Kernel
@@ -52,11 +95,14 @@ export class Codecs {
     return Buffer.from(kernel.u8.subarray(target, target + written))
   }
 
-  /** The contents of one LZ4 frame, or OUT_OF_ROOM (more than `maxBytes`), CORRUPT, UNSUPPORTED. */
-  lz4Decompress(bytes: Uint8Array, maxBytes: number): Buffer | number {
-    let output = this.#inflate(this.#window(0), bytes, maxBytes)
-    if (output === OUT_OF_ROOM && bytes.length + SLACK + maxBytes > SCRATCH_BYTES) {
-      output = this.#inflate(this.#window(SCRATCH_BYTES), bytes, maxBytes)
+  /**
+   * What `bytes` hold in a codec of a batch's attributes, or OUT_OF_ROOM (more than `maxBytes`),
+   * CORRUPT, UNSUPPORTED.
+   */
+  decompress(codec: number, bytes: Uint8Array, maxBytes: number): Buffer | number {
+    let output = this.#decompress(this.#window(0), codec, bytes, maxBytes)
+    if (output === OUT_OF_ROOM && !fitsScratch(bytes.length + maxBytes)) {
+      output = this.#decompress(this.#window(SCRATCH_BYTES), codec, bytes, maxBytes)
     }
     return output
   }
@@ -70,29 +116,60 @@ export class Codecs {
     return { status, maxTimestampDelta: status === 0 ? kernel.scanMaxTimestamp() : 0 }
   }
 
-  /** `scanRecords` of what an LZ4 frame holds, without copying that out: the status of either. */
-  scanLz4Records(frame: Uint8Array, count: number): number {
-    const { kernel, start, room } = this.#window(0)
-    const target = start + frame.length + SLACK
-    if (target >= start + room) return OUT_OF_ROOM
-    kernel.u8.set(frame, start)
-    const length = kernel.lz4Unframe(start, frame.length, target, start + room - target)
-    return length < 0 ? length : kernel.scanRecords(target, length, count)
+  /**
+   * A whole batch in one pass, copied in once and nothing of it copied out: its CRC, then its records
+   * inflated and scanned. Behind a wrong CRC they are not looked at.
+   */
+  scanBatch(batch: Uint8Array, claims: BatchClaims, maxBytes: number): BatchScan {
+    let scan = this.#scanBatch(this.#window(batch.length), batch, claims, maxBytes)
+    if (scan.inflated === OUT_OF_ROOM && !fitsScratch(batch.length + maxBytes)) {
+      scan = this.#scanBatch(this.#window(SCRATCH_BYTES), batch, claims, maxBytes)
+    }
+    return scan
   }
 
-  #inflate(window: Window, bytes: Uint8Array, maxBytes: number): Buffer | number {
-    const { kernel, start, room } = window
-    const left = room - bytes.length - SLACK
-    if (left < 0) return OUT_OF_ROOM
-    kernel.u8.set(bytes, start)
+  #scanBatch(
+    { kernel, start, room }: Window,
+    batch: Uint8Array,
+    claims: BatchClaims,
+    maxBytes: number,
+  ): BatchScan {
+    if (batch.length + SLACK > room) {
+      const crc = this.crc32c(batch.subarray(BATCH_CRC_FROM))
+      return { crc, inflated: OUT_OF_ROOM, status: OUT_OF_ROOM, maxTimestampDelta: 0 }
+    }
+    kernel.u8.set(batch, start)
+    const crc = kernel.crc32c(start + BATCH_CRC_FROM, batch.length - BATCH_CRC_FROM)
+    const packed = start + BATCH_HEADER_BYTES
+    const size = batch.length - BATCH_HEADER_BYTES
+    let [records, inflated] = [packed, size]
+    if (crc !== claims.crc) inflated = CORRUPT
+    else if (claims.codec !== CODEC_NONE) {
+      records = packed + size + SLACK
+      const capacity = Math.min(start + room - records, maxBytes)
+      inflated = inflate(claims.codec, kernel, packed, size, records, capacity)
+    }
+    const status = inflated < 0 ? inflated : kernel.scanRecords(records, inflated, claims.count)
+    const maxTimestampDelta = status === 0 ? kernel.scanMaxTimestamp() : 0
+    return { crc, inflated, status, maxTimestampDelta }
+  }
+
+  #decompress(
+    { kernel, start, room }: Window,
+    codec: number,
+    bytes: Uint8Array,
+    maxBytes: number,
+  ): Buffer | number {
     const target = start + bytes.length + SLACK
-    const written = kernel.lz4Unframe(start, bytes.length, target, Math.min(left, maxBytes))
-    if (written < 0) return written
-    return Buffer.from(kernel.u8.subarray(target, target + written))
+    if (target > start + room) return OUT_OF_ROOM
+    kernel.u8.set(bytes, start)
+    const capacity = Math.min(start + room - target, maxBytes)
+    const written = inflate(codec, kernel, start, bytes.length, target, capacity)
+    return written < 0 ? written : Buffer.from(kernel.u8.subarray(target, target + written))
   }
 
   #window(bytes: number): Window {
-    if (bytes + SLACK <= SCRATCH_BYTES) {
+    if (fitsScratch(bytes)) {
       return { kernel: this.kernel, start: SCRATCH, room: SCRATCH_BYTES }
     }
     this.#wide ??= new Kernel()

@@ -4,8 +4,8 @@
 //   the file looked at again, to tell exactly which offsets are lost and which are not.
 // - Damage to batches is for the caller to judge, who knows whether the journal still has them.
 
-import type { Codecs } from '../../wasm/codecs.ts'
-import { CODEC_LZ4, codecName, decompress } from '../record/compression.ts'
+import type { BatchScan, Codecs } from '../../wasm/codecs.ts'
+import { CODEC_NONE, codecName, decompress } from '../record/compression.ts'
 import { readRecord } from '../record/record.ts'
 import {
   BATCH,
@@ -151,23 +151,27 @@ class Walk {
       const bytes = await window.at(position, batch.size)
       if (bytes === undefined) return stop('cannot be read')
       const stored = bytes.readUInt32BE(BATCH.crc)
-      const actual = this.#segment.codecs.crc32c(bytes.subarray(BATCH.attributes))
-      if (actual !== stored) {
-        return stop(`corrupt: CRC ${actual.toString(16)}, header says ${stored.toString(16)}`)
+      const scan = this.#scan(bytes)
+      if (scan.crc !== stored) {
+        return stop(`corrupt: CRC ${scan.crc.toString(16)}, header says ${stored.toString(16)}`)
       }
-      this.#batch(batch, bytes)
+      this.#batch(batch, bytes, scan)
       position += batch.size
     }
     return undefined
   }
 
-  #batch(batch: ScannedBatch, bytes: Buffer): void {
+  #scan(bytes: Buffer): BatchScan {
+    return this.#segment.codecs.scanBatch(bytes, readBatchHeader(bytes), MAX_RECORDS_BYTES)
+  }
+
+  #batch(batch: ScannedBatch, bytes: Buffer, scan: BatchScan): void {
     const { check } = this
     for (const index of this.#indexes) index.see(batch)
     check.batches++
     check.nextOffset = batch.nextOffset
     const { position, baseOffset: from, nextOffset: to } = batch
-    const what = this.#records(batch, bytes)
+    const what = this.#records(batch, bytes, scan)
     if (what !== undefined) check.damages.push({ position, what, from, to, isBytes: false })
     const epoch = bytes.readInt32BE(BATCH.leaderEpoch)
     if (epoch === 0) return
@@ -176,14 +180,15 @@ class Walk {
   }
 
   /** What is wrong with the records of a batch whose CRC holds. */
-  #records(batch: ScannedBatch, bytes: Buffer): string | undefined {
+  #records(batch: ScannedBatch, bytes: Buffer, scan: BatchScan): string | undefined {
     const { codecs } = this.#segment
     const { count, codec, lastOffsetDelta } = readBatchHeader(bytes)
     if (count !== lastOffsetDelta + 1) return `${count} records for ${lastOffsetDelta + 1} offsets`
     const packed = bytes.subarray(BATCH.records)
     // The way of nearly all batches; what is not right is looked at again, for the right words.
-    if (codec === CODEC_LZ4 && codecs.scanLz4Records(packed, count) === 0) {
+    if (scan.status === 0) {
       this.check.records += count
+      if (codec === CODEC_NONE) this.#seeLoss(batch, packed)
       return undefined
     }
     const inflated = decompress(codec, packed, MAX_RECORDS_BYTES, codecs)
@@ -191,11 +196,14 @@ class Walk {
     const { status } = codecs.scanRecords(inflated.bytes, count)
     if (status !== 0) return `records break their format: ${status}`
     this.check.records += count
-    const first = readRecord(inflated.bytes, { position: 0 }, inflated.bytes.length)
-    const { baseOffset: from, nextOffset: to } = batch
+    this.#seeLoss(batch, inflated.bytes)
+    return undefined
+  }
+
+  #seeLoss({ baseOffset: from, nextOffset: to }: ScannedBatch, records: Buffer): void {
+    const first = readRecord(records, { position: 0 }, records.length)
     const reason = new GapTracker().take({ ...first, offset: from })
     if (reason !== undefined) this.check.losses.push({ from, to, reason })
-    return undefined
   }
 
   /** From damage on to where the synced part ends; returns that position. */
@@ -210,7 +218,7 @@ class Walk {
     for (const batch of found) {
       const bytes = Buffer.alloc(batch.size)
       await file.read(bytes, batch.position)
-      this.#batch(batch, bytes)
+      this.#batch(batch, bytes, this.#scan(bytes))
     }
     return end
   }

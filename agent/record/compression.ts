@@ -40,8 +40,7 @@ export function decompress(
 ): Decompressed {
   if (codec === CODEC_NONE) return { kind: 'bytes', bytes }
   if (codec === CODEC_GZIP) return gunzip(bytes, maxBytes)
-  if (codec !== CODEC_LZ4) return { kind: 'unsupported' }
-  const output = codecs.lz4Decompress(bytes, maxBytes)
+  const output = codecs.decompress(codec, bytes, maxBytes)
   if (typeof output !== 'number') return { kind: 'bytes', bytes: output }
   if (output === OUT_OF_ROOM) return { kind: 'tooLarge' }
   return { kind: output === UNSUPPORTED ? 'unsupported' : 'corrupt' }

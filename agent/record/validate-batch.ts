@@ -6,13 +6,15 @@
 // not be read later. The reasons follow LogValidator of Kafka 4.
 
 import {
+  CORRUPT,
   OUT_OF_ROOM,
+  UNSUPPORTED,
   WRONG_COUNT,
   WRONG_DELTA,
   WRONG_TIMESTAMP,
 } from '../../wasm/assembly/limits.ts'
-import type { Codecs } from '../../wasm/codecs.ts'
-import { codecName, decompress } from './compression.ts'
+import type { BatchScan, Codecs } from '../../wasm/codecs.ts'
+import { CODEC_GZIP, CODEC_LZ4, codecName, decompress } from './compression.ts'
 import {
   BATCH,
   BATCH_HEADER_BYTES,
@@ -39,8 +41,8 @@ export type BatchVerdict =
   | {
       kind: 'valid'
       header: BatchHeader
-      /** The encoded records, decompressed; a view of the batch when it was not compressed. */
-      records: Buffer
+      /** Bytes of the encoded records when decompressed. */
+      recordsBytes: number
       /** The header's maxTimestamp was wrong, and was put right in place as a broker does. */
       repaired: boolean
     }
@@ -64,10 +66,10 @@ export function validateBatch(bytes: Buffer, limits: BatchLimits, codecs: Codecs
   const frame = checkFrame(bytes, limits.batchBytesMax)
   if (frame !== undefined) return frame
   const header = readBatchHeader(bytes)
-  if (codecs.crc32c(bytes.subarray(BATCH.attributes)) !== header.crc) {
-    return invalid('CORRUPT_MESSAGE', 'the CRC does not match')
-  }
-  return checkHeader(header) ?? checkRecords(bytes, header, limits, codecs)
+  const recordsBytesMax = limits.recordsBytesMax ?? MAX_RECORDS_BYTES
+  const scan = codecs.scanBatch(bytes, header, recordsBytesMax)
+  if (scan.crc !== header.crc) return invalid('CORRUPT_MESSAGE', 'the CRC does not match')
+  return checkHeader(header) ?? checkRecords(bytes, header, scan, recordsBytesMax, codecs)
 }
 
 function checkFrame(bytes: Buffer, batchBytesMax: number): BatchVerdict | undefined {
@@ -113,29 +115,55 @@ function checkHeader(header: BatchHeader): BatchVerdict | undefined {
 function checkRecords(
   batch: Buffer,
   header: BatchHeader,
-  limits: BatchLimits,
+  seen: BatchScan,
+  recordsBytesMax: number,
   codecs: Codecs,
 ): BatchVerdict {
-  const recordsBytesMax = limits.recordsBytesMax ?? MAX_RECORDS_BYTES
-  const name = codecName(header.codec)
-  const inflated = decompress(header.codec, batch.subarray(BATCH.records), recordsBytesMax, codecs)
-  if (inflated.kind === 'unsupported') {
-    return invalid('UNSUPPORTED_COMPRESSION_TYPE', `${name} of this kind is not read here`)
-  }
-  if (inflated.kind === 'tooLarge') {
-    return invalid('MESSAGE_TOO_LARGE', `more than ${recordsBytesMax} bytes of records`)
-  }
-  if (inflated.kind === 'corrupt') return invalid('INVALID_RECORD', `${name} does not decompress`)
-  const records = inflated.bytes
-  const { status, maxTimestampDelta } = codecs.scanRecords(records, header.count)
-  if (status !== 0) return refuseRecords(status)
-  const maxTimestamp = header.baseTimestamp + maxTimestampDelta
+  const { codec } = header
+  const scan = codec === CODEC_GZIP ? scanGzip(batch, header, recordsBytesMax, codecs) : seen
+  if (scan.inflated < 0) return refuseCompression(scan.inflated, codec, recordsBytesMax)
+  if (scan.status !== 0) return refuseRecords(scan.status)
+  if (codec === CODEC_LZ4 && isLinked(batch)) return refuseCompression(UNSUPPORTED, codec, 0)
+  const maxTimestamp = header.baseTimestamp + scan.maxTimestampDelta
   if (!Number.isSafeInteger(maxTimestamp) || maxTimestamp < -1) {
     return invalid('INVALID_TIMESTAMP', `timestamp ${maxTimestamp}`)
   }
   const repaired = maxTimestamp !== header.maxTimestamp
   if (repaired) patchMaxTimestamp(batch, maxTimestamp, codecs.kernel)
-  return { kind: 'valid', header: readBatchHeader(batch), records, repaired }
+  return { kind: 'valid', header: readBatchHeader(batch), recordsBytes: scan.inflated, repaired }
+}
+
+/** The one codec that no kernel reads. */
+function scanGzip(
+  batch: Buffer,
+  header: BatchHeader,
+  recordsBytesMax: number,
+  codecs: Codecs,
+): Omit<BatchScan, 'crc'> {
+  const packed = batch.subarray(BATCH.records)
+  const output = decompress(CODEC_GZIP, packed, recordsBytesMax, codecs)
+  if (output.kind === 'bytes') {
+    return { inflated: output.bytes.length, ...codecs.scanRecords(output.bytes, header.count) }
+  }
+  const status = output.kind === 'tooLarge' ? OUT_OF_ROOM : CORRUPT
+  return { inflated: status, status, maxTimestampDelta: 0 }
+}
+
+/** Whether an LZ4 frame has linked blocks: Java's readers, brokers among them, refuse those. */
+function isLinked(batch: Buffer): boolean {
+  return (batch[BATCH.records + 4]! & 0x20) === 0
+}
+
+function refuseCompression(status: number, codec: number, recordsBytesMax: number): BatchVerdict {
+  const name = codecName(codec)
+  switch (status) {
+    case UNSUPPORTED:
+      return invalid('UNSUPPORTED_COMPRESSION_TYPE', `${name} of this kind is not read here`)
+    case OUT_OF_ROOM:
+      return invalid('MESSAGE_TOO_LARGE', `more than ${recordsBytesMax} bytes of records`)
+    default:
+      return invalid('INVALID_RECORD', `${name} does not decompress`)
+  }
 }
 
 function refuseRecords(status: number): BatchVerdict {

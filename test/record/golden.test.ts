@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import * as assert from 'uvu/assert'
-import { CODEC_GZIP, CODEC_LZ4, CODEC_NONE } from '../../agent/record/compression.ts'
+import { CODEC_GZIP, CODEC_LZ4, CODEC_NONE, decompress } from '../../agent/record/compression.ts'
 import {
   buildBatch,
   decodeRecords,
@@ -89,11 +89,18 @@ test('patches producer and sequence to the very bytes the Java client makes, and
   assert.equal(batch, stored)
 })
 
+function inflated(batch: Buffer): Buffer {
+  const output = decompress(readBatchHeader(batch).codec, batch.subarray(61), 2 ** 20, codecs)
+  assert.ok(output.kind === 'bytes')
+  return output.bytes
+}
+
 test('compressed batches hold the same encoded records', () => {
   const plain = golden('none').subarray(61)
   for (const name of ['gzip', 'lz4']) {
     const verdict = validateBatch(golden(name), LIMITS, codecs)
-    assert.ok(verdict.kind === 'valid' && verdict.records.equals(plain), name)
+    assert.ok(verdict.kind === 'valid' && verdict.recordsBytes === plain.length, name)
+    assert.equal(inflated(golden(name)), plain, name)
   }
 })
 
@@ -142,7 +149,8 @@ test('reads gzip of kafkajs', async () => {
   const theirs = await madeByKafkajs(CODEC_GZIP)
   const verdict = validateBatch(theirs, LIMITS, codecs)
   const plain = buildBatch(kafkajsRecords, { codecs }).subarray(61)
-  assert.ok(verdict.kind === 'valid' && verdict.records.equals(plain))
+  assert.ok(verdict.kind === 'valid' && verdict.recordsBytes === plain.length)
+  assert.equal(inflated(theirs), plain)
 })
 
 test('kafkajs reads what is built here', async () => {

@@ -2,11 +2,15 @@
 
 import * as assert from 'uvu/assert'
 import { encodeRecord } from '../../agent/record/record.ts'
+import { readBatchHeader, wrapRecords } from '../../agent/record/record-batch.ts'
 import {
+  CODEC_LZ4,
+  CODEC_NONE,
   CORRUPT,
   OUT_OF_ROOM,
   SCRATCH_BYTES,
   TAILS_BYTES,
+  UNSUPPORTED,
   WRONG_COUNT,
 } from '../../wasm/assembly/limits.ts'
 import { Codecs } from '../../wasm/codecs.ts'
@@ -32,46 +36,95 @@ test('LZ4 of lengths that fit the window, and that do not', () => {
     const bytes = sensorBytes(length)
     const frame = codecs.lz4Compress(bytes)
     if (length < 2_000_000) assert.ok(lz4Twin(frame).equals(bytes))
-    const back = codecs.lz4Decompress(frame, length)
+    const back = codecs.decompress(CODEC_LZ4, frame, length)
     assert.ok(typeof back !== 'number' && back.equals(bytes), `${length}`)
   }
   assert.throws(() => codecs.lz4Compress(Buffer.alloc(TAILS_BYTES / 2 + 100)), /too many/)
 })
 
-test('records in an LZ4 frame are scanned where they are inflated', () => {
-  const record = (offsetDelta: number) =>
-    encodeRecord({ offsetDelta, timestampDelta: 1, key: null, value: sensorBytes(300) })
-  const records = Buffer.concat([record(0), record(1), record(2)])
-  const frame = codecs.lz4Compress(records)
-  assert.is(codecs.scanLz4Records(frame, 3), 0)
-  assert.is(codecs.scanLz4Records(frame, 2), WRONG_COUNT)
-  frame[6]! ^= 1
-  assert.is(codecs.scanLz4Records(frame, 3), CORRUPT)
-  const large = codecs.lz4Compress(Buffer.alloc(SCRATCH_BYTES))
-  assert.is(codecs.scanLz4Records(large, 1), OUT_OF_ROOM)
-  assert.is(codecs.scanLz4Records(Buffer.alloc(SCRATCH_BYTES), 1), OUT_OF_ROOM)
+test('codecs that no kernel reads are UNSUPPORTED', () => {
+  for (const codec of [1, 5, 7]) {
+    assert.is(codecs.decompress(codec, Buffer.alloc(100), 1000), UNSUPPORTED)
+    const batch = batchOf(threeRecords(300), codec)
+    const scan = codecs.scanBatch(batch, { ...readBatchHeader(batch), codec }, 1000)
+    assert.equal([scan.inflated, scan.status], [UNSUPPORTED, UNSUPPORTED])
+  }
+})
+
+function threeRecords(valueBytes: number): Buffer {
+  const value = sensorBytes(valueBytes)
+  return Buffer.concat(
+    [0, 1, 2].map((offsetDelta) =>
+      encodeRecord({ offsetDelta, timestampDelta: 5 * offsetDelta, key: null, value }),
+    ),
+  )
+}
+
+function batchOf(records: Buffer, codec: number): Buffer {
+  const span = { count: 3, baseTimestamp: 0, maxTimestamp: 10 }
+  return wrapRecords(records, span, { codecs, codec: codec === CODEC_LZ4 ? CODEC_LZ4 : CODEC_NONE })
+}
+
+test('a batch is checked in one pass, whatever it inflates to', () => {
+  for (const codec of [CODEC_NONE, CODEC_LZ4]) {
+    // The last of LZ4 fits SCRATCH packed and not inflated, the last without codec not at all.
+    for (const valueBytes of [0, 300, 100_000, 1_000_000]) {
+      const records = threeRecords(valueBytes)
+      const batch = batchOf(records, codec)
+      const header = readBatchHeader(batch)
+      const { length: inflated } = records
+      const { crc } = header
+      const good = { crc, inflated, status: 0, maxTimestampDelta: 10 }
+      assert.equal(codecs.scanBatch(batch, header, 2 ** 24), good)
+      const fewer = { crc, inflated, status: WRONG_COUNT, maxTimestampDelta: 0 }
+      assert.equal(codecs.scanBatch(batch, { ...header, count: 2 }, 2 ** 24), fewer)
+      if (codec === CODEC_NONE) continue
+      const { inflated: status } = codecs.scanBatch(batch, header, inflated - 1)
+      assert.is(status, OUT_OF_ROOM)
+    }
+  }
+})
+
+test('behind a wrong CRC nothing is looked at', () => {
+  const batch = batchOf(threeRecords(300), CODEC_LZ4)
+  const header = readBatchHeader(batch)
+  batch[100]! ^= 1
+  const scan = codecs.scanBatch(batch, header, 2 ** 24)
+  assert.is(scan.crc, crc32cTwin(batch.subarray(21)))
+  assert.equal([scan.inflated, scan.status], [CORRUPT, CORRUPT])
+  // Under its own CRC it is the frame that is wrong.
+  batch.fill(0xee, 61, 70)
+  const crc = crc32cTwin(batch.subarray(21))
+  assert.is(codecs.scanBatch(batch, { ...header, crc }, 2 ** 24).inflated, CORRUPT)
+})
+
+test('a batch beyond every window is OUT_OF_ROOM under its CRC', () => {
+  const batch = Buffer.alloc(TAILS_BYTES)
+  const crc = codecs.crc32c(batch.subarray(21))
+  const scan = codecs.scanBatch(batch, { crc, codec: CODEC_NONE, count: 1 }, 2 ** 24)
+  assert.equal(scan, { crc, inflated: OUT_OF_ROOM, status: OUT_OF_ROOM, maxTimestampDelta: 0 })
 })
 
 test('a frame that inflates beyond the limit is refused, however small it is', () => {
   const bomb = codecs.lz4Compress(Buffer.alloc(8_000_000))
   assert.ok(bomb.length < 40_000)
-  assert.is(codecs.lz4Decompress(bomb, 7_999_999), OUT_OF_ROOM)
-  assert.is(codecs.lz4Decompress(bomb, 1000), OUT_OF_ROOM)
-  const back = codecs.lz4Decompress(bomb, 8_000_000)
+  assert.is(codecs.decompress(CODEC_LZ4, bomb, 7_999_999), OUT_OF_ROOM)
+  assert.is(codecs.decompress(CODEC_LZ4, bomb, 1000), OUT_OF_ROOM)
+  const back = codecs.decompress(CODEC_LZ4, bomb, 8_000_000)
   assert.ok(typeof back !== 'number' && back.length === 8_000_000)
-  assert.is(codecs.lz4Decompress(Buffer.alloc(TAILS_BYTES), 1000), OUT_OF_ROOM)
+  assert.is(codecs.decompress(CODEC_LZ4, Buffer.alloc(TAILS_BYTES), 1000), OUT_OF_ROOM)
 })
 
 test('damage stays damage in the wide window', () => {
   const frame = codecs.lz4Compress(sensorBytes(3_000_000))
   frame[6]! ^= 1
-  assert.is(codecs.lz4Decompress(frame, 3_000_000), CORRUPT)
+  assert.is(codecs.decompress(CODEC_LZ4, frame, 3_000_000), CORRUPT)
 })
 
 test('results outlive later calls', () => {
   const frame = codecs.lz4Compress(sensorBytes(500))
   const copy = Buffer.from(frame)
-  const back = codecs.lz4Decompress(frame, 500) as Buffer
+  const back = codecs.decompress(CODEC_LZ4, frame, 500) as Buffer
   codecs.lz4Compress(Buffer.alloc(5000))
   assert.ok(frame.equals(copy))
   assert.ok(back.equals(sensorBytes(500)))

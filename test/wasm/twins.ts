@@ -80,22 +80,27 @@ export function lz4Twin(frame: Buffer): Buffer {
   return Buffer.concat(blocks)
 }
 
-function lz4BlockTwin(block: Buffer): Buffer {
-  const out: number[] = []
+/** One block; in a linked frame its matches reach into what lies `before` it. */
+export function lz4BlockTwin(block: Buffer, before: Uint8Array = Buffer.alloc(0)): Buffer {
+  const out: number[] = [...before]
   let i = 0
+  const next = (): number => {
+    if (i >= block.length) throw new Error('cut off')
+    return block[i++]!
+  }
   const length = (low: number): number => {
     let total = low
     if (low === 15) {
       let byte: number
-      do total += byte = block[i++]!
+      do total += byte = next()
       while (byte === 255)
     }
     return total
   }
   for (;;) {
-    const token = block[i++]!
-    for (let n = length(token >> 4); n > 0; n--) out.push(block[i++]!)
-    if (i === block.length) return Buffer.from(out)
+    const token = next()
+    for (let n = length(token >> 4); n > 0; n--) out.push(next())
+    if (i === block.length) return Buffer.from(out).subarray(before.length)
     const distance = block.readUInt16LE(i)
     i += 2
     if (distance === 0 || distance > out.length) throw new Error('distance')

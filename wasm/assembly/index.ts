@@ -4,25 +4,29 @@
 // a length, or a negative status of limits.ts; it never traps on any input within the memory.
 
 import { initCrcTables } from './crc32c'
-import { initLz4 } from './lz4'
+import { initLz4Tables } from './lz4-frame'
+import { initLz4Patterns } from './lz4-unframe'
 import { initMatchCopy } from './match-copy'
 import { initZstdEncoder } from './zstd-frame'
 import { initSequences } from './zstd-sequences-decode'
 
 export { crc32c, crcCombine, crcPatch, crcUpdate } from './crc32c'
 export { searchOffsetIndex, searchTimeIndex } from './index-search'
-export { lz4Frame, lz4Unframe, xxh32 } from './lz4'
+export { lz4Frame } from './lz4-frame'
+export { lz4Unframe } from './lz4-unframe'
 export { encodeRecord, findRecord, scanMaxTimestamp, scanRecords } from './record'
 export { sealBatch } from './seal'
 export { snappyDecode } from './snappy'
+export { xxh32 } from './xxh32'
 export { zstdFrame } from './zstd-frame'
 export { zstdUnframe } from './zstd-unframe'
 
 /** Called once by the host, before anything else. */
 export function init(): void {
   initCrcTables()
-  initLz4()
   initMatchCopy()
   initSequences()
   initZstdEncoder()
+  initLz4Tables()
+  initLz4Patterns()
 }

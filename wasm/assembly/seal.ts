@@ -8,7 +8,7 @@
 
 import { crc32c } from './crc32c'
 import { BATCH_HEADER_BYTES, CODEC_LZ4, CODEC_NONE, OUT_OF_ROOM, UNSUPPORTED } from './limits'
-import { lz4Frame } from './lz4'
+import { lz4Frame } from './lz4-frame'
 
 /**
  * Writes the batch of `length` bytes of records to `dst`; its bytes, or a status. It is stored

@@ -8,8 +8,7 @@
 import type { HeapRecord } from '../../log/heap-record.ts'
 import type { PartitionLog } from '../../log/partition-log.ts'
 import { CODEC_ZSTD } from '../../record/compression.ts'
-import { iterateRecords } from '../../record/record.ts'
-import type { BatchHeader } from '../../record/record-batch.ts'
+import { type BatchHeader, decodeRecords } from '../../record/record-batch.ts'
 import { type BatchVerdict, validateBatch } from '../../record/validate-batch.ts'
 import { errorCode } from '../protocol/error-codes.ts'
 import type { Broker } from './broker.ts'
@@ -103,7 +102,7 @@ function appendOnce(
   try {
     const baseOffset = isKept(batch, verdict)
       ? partition.appendBatch(batch)
-      : partition.appendRecords(decoded(verdict))
+      : partition.appendRecords(decoded(batch, broker))
     if (baseOffset < 0) return undefined
     if (isIdempotent) broker.producers.appended(partition, header, baseOffset)
     const { logStartOffset } = partition
@@ -143,15 +142,10 @@ function judgeSequence(
   }
 }
 
-function isKept(batch: Buffer, { records }: ValidBatch): boolean {
-  return batch.length >= KEPT_BATCH_BYTES || records.length > DECODED_BYTES_MAX
+function isKept(batch: Buffer, { recordsBytes }: ValidBatch): boolean {
+  return batch.length >= KEPT_BATCH_BYTES || recordsBytes > DECODED_BYTES_MAX
 }
 
-function decoded({ header, records }: ValidBatch): HeapRecord[] {
-  const list: HeapRecord[] = []
-  for (const record of iterateRecords(records, header.count)) {
-    const { key, value, headers, timestampDelta } = record
-    list.push({ timestamp: header.baseTimestamp + timestampDelta, key, value, headers })
-  }
-  return list
+function decoded(batch: Buffer, { codecs }: Broker): HeapRecord[] {
+  return [...decodeRecords(batch, codecs)]
 }
