@@ -9,6 +9,8 @@ import {
   BATCH_HEADER_BYTES,
   CODEC_LZ4,
   CODEC_NONE,
+  CODEC_SNAPPY,
+  CODEC_ZSTD,
   CORRUPT,
   OUT_OF_ROOM,
   SCRATCH,
@@ -20,19 +22,23 @@ import {
 } from './assembly/limits.ts'
 import { Kernel } from './kernel.ts'
 
-type Decoder = (
-  kernel: Kernel,
-  src: number,
-  length: number,
-  dst: number,
-  capacity: number,
-) => number
+/** From one window of a kernel to another; bytes written, or a status. */
+type Coder = (kernel: Kernel, src: number, length: number, dst: number, capacity: number) => number
 
 /** Who inflates what, by the codec of a batch's attributes. */
-const DECODERS: Partial<Record<number, Decoder>> = {
-  [CODEC_LZ4]: (kernel, src, length, dst, capacity) =>
-    kernel.lz4Unframe(src, length, dst, capacity),
+const DECODERS: Partial<Record<number, Coder>> = {
+  [CODEC_SNAPPY]: (kernel, ...args) => kernel.snappyDecode(...args),
+  [CODEC_LZ4]: (kernel, ...args) => kernel.lz4Unframe(...args),
+  [CODEC_ZSTD]: (kernel, ...args) => kernel.zstdUnframe(...args),
 }
+
+const ENCODERS: Record<WrittenCodec, Coder> = {
+  [CODEC_LZ4]: (kernel, ...args) => kernel.lz4Frame(...args),
+  [CODEC_ZSTD]: (kernel, ...args) => kernel.zstdFrame(...args),
+}
+
+/** The codecs that the kernel writes. */
+export type WrittenCodec = typeof CODEC_LZ4 | typeof CODEC_ZSTD
 
 /** What a batch's header says of it. */
 interface BatchClaims {
@@ -52,12 +58,12 @@ export interface BatchScan {
   maxTimestampDelta: number
 }
 
-/** A frame's header, end mark and the size word of each 64 KiB, at most. */
-const frameBound = (length: number): number => length + 11 + 4 * Math.ceil(length / 0x10000)
+/** Of either codec: header, end mark and what goes before each 64 KiB, at most. */
+const frameBound = (length: number): number => length + 18 + 4 * Math.ceil(length / 0x10000)
 
 const fitsScratch = (bytes: number): boolean => bytes + SLACK <= SCRATCH_BYTES
 
-const inflate = (codec: number, ...args: Parameters<Decoder>): number =>
+const inflate = (codec: number, ...args: Parameters<Coder>): number =>
   DECODERS[codec]?.(...args) ?? UNSUPPORTED
 
 export class Codecs {
@@ -83,15 +89,16 @@ export class Codecs {
     return crc >>> 0
   }
 
-  /** An LZ4 frame; at most 12 MiB of input. */
-  lz4Compress(bytes: Uint8Array): Buffer {
-    const { kernel, start, room } = this.#window(bytes.length + frameBound(bytes.length))
+  /** One frame; at most 11 MiB of input. */
+  compress(codec: WrittenCodec, bytes: Uint8Array): Buffer {
+    const bound = frameBound(bytes.length)
+    const { kernel, start, room } = this.#window(bytes.length + SLACK + bound)
     const target = start + bytes.length + SLACK
-    if (target + frameBound(bytes.length) > start + room) {
-      throw new RangeError(`${bytes.length} bytes are too many for one LZ4 frame`)
+    if (target + bound > start + room) {
+      throw new RangeError(`${bytes.length} bytes are too many for one frame`)
     }
     kernel.u8.set(bytes, start)
-    const written = kernel.lz4Frame(start, bytes.length, target, frameBound(bytes.length))
+    const written = ENCODERS[codec](kernel, start, bytes.length, target, bound)
     return Buffer.from(kernel.u8.subarray(target, target + written))
   }
 

@@ -1,7 +1,6 @@
 // Codecs of record batches: the low three bits of a batch's attributes.
 //
-// gzip by node:zlib, LZ4 by the kernel. Snappy and zstd are named but not read in this version: an
-// edge that cannot look into a batch must not take it, since one unreadable batch stops its mirror.
+// gzip by node:zlib, the others by the kernel, which reads snappy and does not write it.
 
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { OUT_OF_ROOM, UNSUPPORTED } from '../../wasm/assembly/limits.ts'
@@ -15,7 +14,7 @@ export const CODEC_LZ4 = 3
 export const CODEC_ZSTD = 4
 
 /** The codecs that can be written and read here. */
-export type Codec = typeof CODEC_NONE | typeof CODEC_GZIP | typeof CODEC_LZ4
+export type Codec = typeof CODEC_NONE | typeof CODEC_GZIP | typeof CODEC_LZ4 | typeof CODEC_ZSTD
 
 const NAMES = ['none', 'gzip', 'snappy', 'lz4', 'zstd']
 
@@ -48,7 +47,7 @@ export function decompress(
 
 export function compress(codec: Codec, bytes: Buffer, codecs: Codecs): Buffer {
   if (codec === CODEC_NONE) return bytes
-  return codec === CODEC_GZIP ? gzipSync(bytes) : codecs.lz4Compress(bytes)
+  return codec === CODEC_GZIP ? gzipSync(bytes) : codecs.compress(codec, bytes)
 }
 
 function gunzip(bytes: Buffer, maxBytes: number): Decompressed {

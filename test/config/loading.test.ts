@@ -283,14 +283,6 @@ test('what is not in this version is refused, its defaults are silent', async ()
     `tributary.yaml:8: upstream.groups.include: ${later}`,
   )
   await refuses('mqtt: { aclFile: acl }\n', `tributary.yaml:1: mqtt.aclFile: ${later}`)
-  await refuses(
-    'topicDefaults: { compression: zstd }\n',
-    `tributary.yaml:1: topicDefaults.compression: zstd is ${later}`,
-  )
-  await refuses(
-    'topics: { a: { compression: zstd } }\n',
-    `tributary.yaml:1: topics.a.compression: zstd is ${later}`,
-  )
   const security =
     'security: { protocol: SASL_SSL, mechanism: OAUTHBEARER, username: u, password: p }'
   await refuses(

@@ -5,7 +5,6 @@ import {
   CODEC_GZIP,
   CODEC_LZ4,
   CODEC_NONE,
-  CODEC_SNAPPY,
   CODEC_ZSTD,
   codecName,
   compress,
@@ -20,7 +19,7 @@ const codecs = new Codecs(new Kernel())
 const BYTES = Buffer.alloc(10_000, 'some bytes that repeat ')
 
 test('every codec gives back what it was given, up to the limit and not beyond', () => {
-  for (const codec of [CODEC_NONE, CODEC_GZIP, CODEC_LZ4] as const) {
+  for (const codec of [CODEC_NONE, CODEC_GZIP, CODEC_LZ4, CODEC_ZSTD] as const) {
     const packed = compress(codec, BYTES, codecs)
     assert.equal(decompress(codec, packed, BYTES.length, codecs), { kind: 'bytes', bytes: BYTES })
     if (codec === CODEC_NONE) continue
@@ -33,7 +32,7 @@ test('every codec gives back what it was given, up to the limit and not beyond',
 })
 
 test('codecs that are not read, and LZ4 dictionaries, are unsupported', () => {
-  for (const codec of [CODEC_SNAPPY, CODEC_ZSTD, 5, 6, 7]) {
+  for (const codec of [5, 6, 7]) {
     assert.equal(decompress(codec, BYTES, 20_000, codecs), { kind: 'unsupported' })
   }
   const dictionary = Buffer.from('04224d186140c000000000', 'hex')

@@ -6,6 +6,7 @@ import { readBatchHeader, wrapRecords } from '../../agent/record/record-batch.ts
 import {
   CODEC_LZ4,
   CODEC_NONE,
+  CODEC_ZSTD,
   CORRUPT,
   OUT_OF_ROOM,
   SCRATCH_BYTES,
@@ -31,15 +32,19 @@ test('CRC of bytes around and beyond the window', () => {
   assert.is(codecs.crcUpdate(middle, bytes.subarray(777)), codecs.crc32c(bytes))
 })
 
-test('LZ4 of lengths that fit the window, and that do not', () => {
+test('frames of lengths that fit the window, and that do not', () => {
   for (const length of [0, 1, 1000, 700_000, 1_048_000, 1_200_000, 3_000_000]) {
     const bytes = sensorBytes(length)
-    const frame = codecs.lz4Compress(bytes)
-    if (length < 2_000_000) assert.ok(lz4Twin(frame).equals(bytes))
-    const back = codecs.decompress(CODEC_LZ4, frame, length)
-    assert.ok(typeof back !== 'number' && back.equals(bytes), `${length}`)
+    for (const codec of [CODEC_LZ4, CODEC_ZSTD] as const) {
+      const frame = codecs.compress(codec, bytes)
+      if (codec === CODEC_LZ4 && length < 2_000_000) assert.ok(lz4Twin(frame).equals(bytes))
+      const back = codecs.decompress(codec, frame, length)
+      assert.ok(typeof back !== 'number' && back.equals(bytes), `${length} in codec ${codec}`)
+    }
   }
-  assert.throws(() => codecs.lz4Compress(Buffer.alloc(TAILS_BYTES / 2 + 100)), /too many/)
+  const tooMany = Buffer.alloc(TAILS_BYTES / 2 + 100)
+  assert.throws(() => codecs.compress(CODEC_LZ4, tooMany), /too many/)
+  assert.throws(() => codecs.compress(CODEC_ZSTD, tooMany), /too many/)
 })
 
 test('codecs that no kernel reads are UNSUPPORTED', () => {
@@ -106,7 +111,7 @@ test('a batch beyond every window is OUT_OF_ROOM under its CRC', () => {
 })
 
 test('a frame that inflates beyond the limit is refused, however small it is', () => {
-  const bomb = codecs.lz4Compress(Buffer.alloc(8_000_000))
+  const bomb = codecs.compress(CODEC_LZ4, Buffer.alloc(8_000_000))
   assert.ok(bomb.length < 40_000)
   assert.is(codecs.decompress(CODEC_LZ4, bomb, 7_999_999), OUT_OF_ROOM)
   assert.is(codecs.decompress(CODEC_LZ4, bomb, 1000), OUT_OF_ROOM)
@@ -116,16 +121,16 @@ test('a frame that inflates beyond the limit is refused, however small it is', (
 })
 
 test('damage stays damage in the wide window', () => {
-  const frame = codecs.lz4Compress(sensorBytes(3_000_000))
+  const frame = codecs.compress(CODEC_LZ4, sensorBytes(3_000_000))
   frame[6]! ^= 1
   assert.is(codecs.decompress(CODEC_LZ4, frame, 3_000_000), CORRUPT)
 })
 
 test('results outlive later calls', () => {
-  const frame = codecs.lz4Compress(sensorBytes(500))
+  const frame = codecs.compress(CODEC_LZ4, sensorBytes(500))
   const copy = Buffer.from(frame)
   const back = codecs.decompress(CODEC_LZ4, frame, 500) as Buffer
-  codecs.lz4Compress(Buffer.alloc(5000))
+  codecs.compress(CODEC_LZ4, Buffer.alloc(5000))
   assert.ok(frame.equals(copy))
   assert.ok(back.equals(sensorBytes(500)))
 })

@@ -1,10 +1,12 @@
 // Sealing against the plain batch builder.
 
+import { decompress } from 'fzstd'
 import * as assert from 'uvu/assert'
 import { buildBatch, readBatchHeader } from '../../agent/record/record-batch.ts'
 import {
   CODEC_LZ4,
   CODEC_NONE,
+  CODEC_ZSTD,
   OUT_OF_ROOM,
   SEAL,
   SEAL_BYTES,
@@ -21,6 +23,7 @@ const kernel = new Kernel()
 const codecs = new Codecs(new Kernel())
 const BASE_OFFSET = 12_345_678_901
 const START = 1_763_870_000_156
+const AHEAD = 24
 
 function records(count: number) {
   return Array.from({ length: count }, (_, i) => ({
@@ -57,41 +60,49 @@ test('without a codec equals the plain builder, byte for byte', () => {
   }
 })
 
-test('with LZ4 holds the same records under a good CRC', () => {
-  for (const count of [20, 1000, 3000]) {
-    const plain = buildBatch(records(count), { codecs, baseOffset: BASE_OFFSET })
-    const size = seal(plain, CODEC_LZ4)
-    const batch = Buffer.from(kernel.buffer.subarray(SEAL, SEAL + size))
-    assert.ok(size < plain.length / 2)
-    assert.ok(lz4Twin(batch.subarray(61)).equals(plain.subarray(61)))
-    const header = readBatchHeader(batch)
-    assert.is(header.crc, codecs.crc32c(batch.subarray(21)))
-    assert.equal(header, {
-      ...readBatchHeader(plain),
-      size,
-      crc: header.crc,
-      attributes: CODEC_LZ4,
-      codec: CODEC_LZ4,
-    })
-  }
+const COMPRESSED = [
+  { codec: CODEC_LZ4, inflate: lz4Twin },
+  { codec: CODEC_ZSTD, inflate: (frame: Buffer) => Buffer.from(decompress(frame)) },
+]
+
+test('compressed, it holds the same records under a good CRC', () => {
+  for (const { codec, inflate } of COMPRESSED)
+    for (const count of [20, 1000, 3000]) {
+      const plain = buildBatch(records(count), { codecs, baseOffset: BASE_OFFSET })
+      const size = seal(plain, codec)
+      const batch = Buffer.from(kernel.buffer.subarray(SEAL, SEAL + size))
+      assert.ok(size < plain.length / 2)
+      assert.ok(inflate(batch.subarray(61)).equals(plain.subarray(61)))
+      const header = readBatchHeader(batch)
+      assert.is(header.crc, codecs.crc32c(batch.subarray(21)))
+      assert.equal(header, {
+        ...readBatchHeader(plain),
+        size,
+        crc: header.crc,
+        attributes: codec,
+        codec,
+      })
+    }
 })
 
-test('stays uncompressed when LZ4 does not win', () => {
-  const plain = buildBatch(records(1), { codecs })
-  assert.is(seal(plain, CODEC_LZ4), plain.length)
-  assert.ok(kernel.buffer.subarray(SEAL, SEAL + plain.length).equals(plain))
+test('stays uncompressed when compression does not win', () => {
+  const [record] = records(1)
+  const plain = buildBatch([{ ...record!, value: Buffer.from('21.5') }], { codecs })
+  for (const codec of [CODEC_LZ4, CODEC_ZSTD]) {
+    assert.is(seal(plain, codec), plain.length)
+    assert.ok(kernel.buffer.subarray(SEAL, SEAL + plain.length).equals(plain))
+  }
 })
 
 test('keeps inside its window, whatever the capacity', () => {
   const plain = buildBatch(records(50), { codecs })
-  const packed = seal(plain, CODEC_LZ4)
-  for (const codec of [CODEC_NONE, CODEC_LZ4]) {
-    const size = codec === CODEC_LZ4 ? packed : plain.length
+  for (const codec of [CODEC_NONE, CODEC_LZ4, CODEC_ZSTD]) {
+    const size = seal(plain, codec)
     for (let capacity = 0; capacity < size; capacity += capacity + 40 < size ? 37 : 1) {
       assert.is(sealWithin(plain, codec, capacity), OUT_OF_ROOM)
     }
-    // The compressor looks up to 24 bytes ahead of what it writes.
-    assert.is(sealWithin(plain, codec, size + (codec === CODEC_LZ4 ? 24 : 0)), size)
+    // Compressors look a little ahead of what they write.
+    assert.is(sealWithin(plain, codec, size + (codec === CODEC_NONE ? 0 : AHEAD)), size)
   }
 })
 
@@ -105,18 +116,20 @@ function sealWithin(plain: Buffer, codec: number, capacity: number): number {
 
 test('refuses codecs it does not write', () => {
   const plain = buildBatch(records(2), { codecs })
-  for (const codec of [1, 2, 4, 7, -1]) assert.is(seal(plain, codec), UNSUPPORTED)
+  for (const codec of [1, 2, 5, 7, -1]) assert.is(seal(plain, codec), UNSUPPORTED)
 })
 
 test('seals the same in a fresh kernel as after 10,000 calls', () => {
   const small = buildBatch(records(3), { codecs })
   const plain = buildBatch(records(500), { codecs, baseOffset: BASE_OFFSET })
   const fresh = new Kernel()
-  const size = seal(plain, CODEC_LZ4, SEAL_BYTES, fresh)
-  for (let i = 0; i < 10_000; i++) seal(small, CODEC_LZ4)
-  assert.is(seal(plain, CODEC_LZ4), size)
-  const expected = fresh.buffer.subarray(SEAL, SEAL + size)
-  assert.ok(kernel.buffer.subarray(SEAL, SEAL + size).equals(expected))
+  for (const { codec } of COMPRESSED) {
+    const size = seal(plain, codec, SEAL_BYTES, fresh)
+    for (let i = 0; i < 10_000; i++) seal(small, codec)
+    assert.is(seal(plain, codec), size)
+    const expected = fresh.buffer.subarray(SEAL, SEAL + size)
+    assert.ok(kernel.buffer.subarray(SEAL, SEAL + size).equals(expected))
+  }
 })
 
 test.run()

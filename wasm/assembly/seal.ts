@@ -7,8 +7,16 @@
 // All big-endian. The CRC covers everything from the attributes on.
 
 import { crc32c } from './crc32c'
-import { BATCH_HEADER_BYTES, CODEC_LZ4, CODEC_NONE, OUT_OF_ROOM, UNSUPPORTED } from './limits'
+import {
+  BATCH_HEADER_BYTES,
+  CODEC_LZ4,
+  CODEC_NONE,
+  CODEC_ZSTD,
+  OUT_OF_ROOM,
+  UNSUPPORTED,
+} from './limits'
 import { lz4Frame } from './lz4-frame'
+import { zstdFrame } from './zstd-frame'
 
 /**
  * Writes the batch of `length` bytes of records to `dst`; its bytes, or a status. It is stored
@@ -26,15 +34,19 @@ export function sealBatch(
   maxTimestamp: f64,
   count: i32,
 ): i32 {
-  if (codec !== CODEC_NONE && codec !== CODEC_LZ4) return UNSUPPORTED
+  if (codec !== CODEC_NONE && codec !== CODEC_LZ4 && codec !== CODEC_ZSTD) return UNSUPPORTED
   if (capacity < <u32>BATCH_HEADER_BYTES) return OUT_OF_ROOM
   const room = capacity - BATCH_HEADER_BYTES
   const body = dst + BATCH_HEADER_BYTES
   let packed: i32 = OUT_OF_ROOM
-  if (codec === CODEC_LZ4 && length > 0) {
-    packed = lz4Frame(records, length, body, min<u32>(room, length - 1))
+  if (codec !== CODEC_NONE && length > 0) {
+    const most = min<u32>(room, length - 1)
+    packed =
+      codec === CODEC_LZ4
+        ? lz4Frame(records, length, body, most)
+        : zstdFrame(records, length, body, most)
   }
-  let stored: i32 = CODEC_LZ4
+  let stored: i32 = codec
   if (packed < 0) {
     if (length > room) return OUT_OF_ROOM
     memory.copy(body, records, length)

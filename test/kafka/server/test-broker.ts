@@ -21,6 +21,7 @@ import type { Answer } from '../../../agent/kafka/server/served-api.ts'
 import { Log } from '../../../agent/log/log.ts'
 import type { LogOptions } from '../../../agent/log/log-options.ts'
 import type { PartitionLog } from '../../../agent/log/partition-log.ts'
+import type { Codec } from '../../../agent/record/compression.ts'
 import {
   type BatchRecord,
   buildBatch,
@@ -195,7 +196,7 @@ export function producerBatch(
   values: readonly string[],
   options: {
     producer?: ProducerIdentity
-    codec?: 0 | 1 | 3
+    codec?: Codec
     timestamp?: number
     record?: Partial<BatchRecord>
   } = {},

@@ -122,16 +122,16 @@ test('what the log must not take is refused in the words of Kafka, and nothing i
   const two = Buffer.concat([producerBatch(['a']), producerBatch(['b'])])
   const shifted = producerBatch(['a'])
   shifted.writeBigInt64BE(5n, 0)
-  const zstd = producerBatch(['a'])
-  zstd.writeInt16BE(4, 21)
-  zstd.writeUInt32BE(codecs.crc32c(zstd.subarray(21)), 17)
+  const fifth = producerBatch(['a'])
+  fifth.writeInt16BE(5, 21)
+  fifth.writeUInt32BE(codecs.crc32c(fifth.subarray(21)), 17)
   const cases: [string, Buffer | null, string][] = [
     ['no batch', null, 'INVALID_RECORD'],
     ['an empty one', Buffer.alloc(0), 'INVALID_RECORD'],
     ['a wrong CRC', damaged, 'CORRUPT_MESSAGE'],
     ['two batches', two, 'INVALID_RECORD'],
     ['a base offset', shifted, 'INVALID_RECORD'],
-    ['zstd', zstd, 'UNSUPPORTED_COMPRESSION_TYPE'],
+    ['a fifth codec', fifth, 'UNSUPPORTED_COMPRESSION_TYPE'],
     ['too many bytes', producerBatch(['x'.repeat(3000)]), 'MESSAGE_TOO_LARGE'],
   ]
   for (const [title, records, expected] of cases) {
@@ -141,6 +141,18 @@ test('what the log must not take is refused in the words of Kafka, and nothing i
     assert.ok(errorMessage, title)
   }
   assert.is(partition.logEndOffset, 0)
+  await broker.close()
+})
+
+test('zstd is taken from producers of v7 on, which say that they know it', async () => {
+  const broker = await TestBroker.open()
+  const partition = await broker.topic('t')
+  const batch = producerBatch(['a', 'b'], { codec: 4 })
+  const early = await produce(broker, batch, { version: 6 })
+  assert.is(early.error, 'UNSUPPORTED_COMPRESSION_TYPE')
+  assert.is(partition.logEndOffset, 0)
+  assert.is((await produce(broker, batch, { version: 7 })).error, 'NONE')
+  assert.equal(await valuesOf(broker), ['a', 'b'])
   await broker.close()
 })
 

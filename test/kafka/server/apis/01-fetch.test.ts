@@ -68,6 +68,20 @@ function valuesOf(records: Buffer | null): string[] {
     : [...decodeRecords(records, codecs)].map(({ value }) => String(value))
 }
 
+test('readers of before v10 are told of zstd, and read what is in no other codec', async () => {
+  const broker = await TestBroker.open()
+  const partition = await filled(broker, 't', ['plain'])
+  partition.appendBatch(producerBatch(['packed'.repeat(20)], { codec: 4 }))
+  await broker.log.durable(broker.log.openCommit)
+  const [early] = await fetch(broker, [{ fetchOffset: 1 }], { version: 9 })
+  assert.equal([early!.error, early!.size], ['UNSUPPORTED_COMPRESSION_TYPE', 0])
+  const [plain] = await fetch(broker, [{ partitionMaxBytes: 1 }], { version: 9 })
+  assert.equal(valuesOf(plain!.records), ['plain'])
+  const [packed] = await fetch(broker, [{ fetchOffset: 1 }], { version: 10 })
+  assert.equal(valuesOf(packed!.records), ['packed'.repeat(20)])
+  await broker.close()
+})
+
 test('every version gives the bytes of the log, by name and from v13 on by id', async () => {
   const broker = await TestBroker.open()
   const partition = await filled(broker, 't', ['a', 'b'])
