@@ -85,7 +85,7 @@ test('a topic gets its own settings over the defaults, with or without the prefi
   const config = await load(FULL)
   const own = {
     partitions: 12,
-    compression: 'lz4',
+    compression: 'zstd',
     retentionMs: 36 * 3_600_000,
     retentionBytes: undefined,
     whenFull: 'block',
