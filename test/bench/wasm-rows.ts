@@ -28,7 +28,9 @@ export const THIRD = (TAILS_BYTES / 3) & ~63
 export const [SOURCE, PACKED, BACK] = [TAILS, TAILS + THIRD, TAILS + 2 * THIRD]
 
 const KIB = 1024
-const START = 1_763_870_000_156
+const [START, END] = [1_763_870_000_156, 1_763_870_001_155]
+/** Seals in a row between two looks at the heap; over all rounds more than 10,000. */
+const SEALS = 1000
 
 interface Bounds {
   floor?: number
@@ -165,8 +167,7 @@ export function sealRows(kernel: Kernel, peers: Peers): Row[] {
       end += kernel.encodeRecord(end, 512, i, i, INGRESS, key.length, places[i]!, length, 0, 0, 0)
     }
     const size = end - PACKED
-    const to = START + 999
-    kernel.sealBatch(PACKED, size, SEAL, SEAL_BYTES, CODEC_LZ4, 0, 999, START, to, 1000)
+    kernel.sealBatch(PACKED, size, SEAL, SEAL_BYTES, CODEC_LZ4, 0, 999, START, END, 1000)
   }
   const watch = stopwatch(seal)
   const rows: Row[] = [
@@ -191,7 +192,7 @@ export function sealRows(kernel: Kernel, peers: Peers): Row[] {
   return rows
 }
 
-/** What 10,000 seals leave on the JavaScript heap or beside it. */
+/** What a seal leaves on the JavaScript heap or beside it, over a thousand of them. */
 function heapRow(kernel: Kernel, seal: () => void): Row {
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as () => void
@@ -205,11 +206,11 @@ function heapRow(kernel: Kernel, seal: () => void): Row {
       collect()
       const before = process.memoryUsage()
       const arena = kernel.memory.buffer.byteLength
-      for (let i = 0; i < 100; i++) seal()
+      for (let i = 0; i < SEALS; i++) seal()
       const after = process.memoryUsage()
       const heap = Math.max(0, after.heapUsed - before.heapUsed)
       const buffers = Math.max(0, after.arrayBuffers - before.arrayBuffers)
-      return Math.floor((heap + buffers) / 100) + kernel.memory.buffer.byteLength - arena
+      return Math.floor((heap + buffers) / SEALS) + kernel.memory.buffer.byteLength - arena
     },
   }
 }
