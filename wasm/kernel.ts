@@ -33,6 +33,8 @@ interface KernelExports {
   xxh32(ptr: number, length: number): number
   lz4Frame(src: number, length: number, dst: number, capacity: number): number
   lz4Unframe(src: number, length: number, dst: number, capacity: number): number
+  zstdUnframe(src: number, length: number, dst: number, capacity: number): number
+  snappyDecode(src: number, length: number, dst: number, capacity: number): number
   encodeRecord(
     dst: number,
     capacity: number,
@@ -139,6 +141,16 @@ export class Kernel {
   /** Bytes written, or OUT_OF_ROOM, CORRUPT, UNSUPPORTED. */
   lz4Unframe(src: number, length: number, dst: number, capacity: number): number {
     return this.#exports.lz4Unframe(src, length, dst, capacity)
+  }
+
+  /** The contents of zstd frames: bytes written, or OUT_OF_ROOM, CORRUPT, UNSUPPORTED. */
+  zstdUnframe(src: number, length: number, dst: number, capacity: number): number {
+    return this.#exports.zstdUnframe(src, length, dst, capacity)
+  }
+
+  /** The contents of a snappy block or xerial stream: bytes written, or a status as above. */
+  snappyDecode(src: number, length: number, dst: number, capacity: number): number {
+    return this.#exports.snappyDecode(src, length, dst, capacity)
   }
 
   /**

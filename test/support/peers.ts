@@ -5,7 +5,15 @@ import { spawnSync } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
-export type Peer = 'kafka' | 'java' | 'kcat' | 'mosquitto' | 'mosquitto_pub' | 'lz4' | 'python3'
+export type Peer =
+  | 'kafka'
+  | 'java'
+  | 'kcat'
+  | 'mosquitto'
+  | 'mosquitto_pub'
+  | 'lz4'
+  | 'zstd'
+  | 'python3'
 
 /** Debian puts daemons where a user's PATH does not look. */
 const SYSTEM_FOLDERS = ['/usr/local/sbin', '/usr/sbin', '/sbin']
@@ -17,6 +25,7 @@ const INSTALL: Record<Peer, string> = {
   mosquitto: 'apt-get install mosquitto',
   mosquitto_pub: 'apt-get install mosquitto-clients',
   lz4: 'apt-get install lz4',
+  zstd: 'apt-get install zstd',
   python3: 'apt-get install python3',
 }
 

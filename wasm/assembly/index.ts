@@ -5,7 +5,8 @@
 
 import { initCrcTables } from './crc32c'
 import { initLz4Tables } from './lz4-frame'
-import { initLz4Patterns } from './lz4-unframe'
+import { initMatchCopy } from './match-copy'
+import { initSequences } from './zstd-sequences-decode'
 
 export { crc32c, crcCombine, crcPatch, crcUpdate } from './crc32c'
 export { searchOffsetIndex, searchTimeIndex } from './index-search'
@@ -13,11 +14,14 @@ export { lz4Frame } from './lz4-frame'
 export { lz4Unframe } from './lz4-unframe'
 export { encodeRecord, findRecord, scanMaxTimestamp, scanRecords } from './record'
 export { sealBatch } from './seal'
+export { snappyDecode } from './snappy'
 export { xxh32 } from './xxh32'
+export { zstdUnframe } from './zstd-unframe'
 
 /** Called once by the host, before anything else. */
 export function init(): void {
   initCrcTables()
   initLz4Tables()
-  initLz4Patterns()
+  initMatchCopy()
+  initSequences()
 }

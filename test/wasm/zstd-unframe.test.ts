@@ -1,0 +1,440 @@
+// The decoder of zstd frames against the zstd command, frames made by hand, and damage.
+
+import { execFileSync } from 'node:child_process'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import * as assert from 'uvu/assert'
+import { CORRUPT, OUT_OF_ROOM, UNSUPPORTED } from '../../wasm/assembly/limits.ts'
+import { requirePeer } from '../support/peers.ts'
+import { SeededRandom } from '../support/seeded-random.ts'
+import { suite } from '../support/suite.ts'
+import { DecodeWindow } from './decode-window.ts'
+import { contents, goldenFrames, recordsOf } from './golden-frames.ts'
+import { sensorBytes } from './twins.ts'
+import {
+  backward,
+  block,
+  type Codes,
+  frame,
+  literalLengthOf,
+  matchLengthOf,
+  rawLiterals,
+  rleLiterals,
+  type Sequence,
+  sequences,
+  skippable,
+  word,
+} from './zstd-writer.ts'
+
+const test = suite('wasm/zstd-unframe')
+const window = new DecodeWindow()
+const golden = goldenFrames('zstd')
+
+const decode = (bytes: Uint8Array, capacity?: number) =>
+  window.decode('zstdUnframe', bytes, capacity)
+
+function assertSame(actual: Buffer | number, expected: Uint8Array, what: string): void {
+  assert.ok(typeof actual !== 'number' && actual.equals(expected), `${what}: ${actual}`)
+}
+
+const HELLO = [...Buffer.from('hello')]
+const hello = block('raw', HELLO)
+const WINDOW_128K = 0x38
+
+test('golden frames hold what they should, with just enough room too', () => {
+  for (const { name, frame, bytes } of golden) {
+    assertSame(decode(frame), bytes, name)
+    assertSame(decode(frame, bytes.length), bytes, `${name}, exactly`)
+  }
+})
+
+test("a Java producer's batch holds the records of its plain one", () => {
+  assertSame(decode(recordsOf('zstd')), recordsOf('none'), 'records')
+})
+
+test('every capacity too small is OUT_OF_ROOM', () => {
+  for (const { name, frame, bytes } of golden) {
+    const step = 1 + (bytes.length >> 8)
+    for (let capacity = bytes.length - 1; capacity >= 0; capacity -= step) {
+      assert.is(window.status('zstdUnframe', frame, capacity), OUT_OF_ROOM, `${name}: ${capacity}`)
+    }
+  }
+})
+
+test('every cut is CORRUPT, and so is a byte more', () => {
+  for (const { name, frame } of golden) {
+    for (let cut = 0; cut < frame.length; cut += 1 + (frame.length >> 8)) {
+      assert.is(decode(frame.subarray(0, cut)), CORRUPT, `${name}: ${cut}`)
+    }
+    assert.is(decode(Buffer.concat([frame, Buffer.alloc(1)])), CORRUPT, name)
+  }
+})
+
+test('a wrong byte never gives other bytes where there is a checksum', () => {
+  const random = new SeededRandom(4)
+  for (const { name, frame, bytes } of golden) {
+    if ((frame[4]! & 4) === 0) continue
+    for (let i = 0; i < 100; i++) {
+      const damaged = Buffer.from(frame)
+      damaged[random.below(frame.length)]! ^= 1 << random.below(8)
+      const output = decode(damaged, bytes.length + 100)
+      if (typeof output !== 'number') assertSame(output, bytes, `${name}, harmless`)
+    }
+  }
+})
+
+test('a fresh kernel says the same as one that has read all frames', () => {
+  for (const { name, frame, bytes } of golden.slice(0, 8)) {
+    assertSame(new DecodeWindow().decode('zstdUnframe', frame), bytes, name)
+  }
+})
+
+test('frames follow each other, and what is skippable is skipped', () => {
+  const { frame: first, bytes } = golden.find(({ bytes }) => bytes.length === 1000)!
+  const parts = [
+    skippable([]),
+    first,
+    skippable([1, 2, 3], 15),
+    frame({ size: [5, 1] }, hello),
+    first,
+  ]
+  const expected = Buffer.concat([bytes, Buffer.from(HELLO), bytes])
+  const all = Buffer.concat(parts)
+  assertSame(decode(all), expected, 'five frames')
+  assertSame(decode(all, expected.length), expected, 'five frames, exactly')
+  assert.is(decode(all, expected.length - 1), OUT_OF_ROOM)
+  assert.is(decode(all.subarray(0, all.length - 1)), CORRUPT)
+  assertSame(decode(skippable([9])), Buffer.alloc(0), 'nothing')
+  assert.is(decode(skippable([9]).subarray(0, 8)), CORRUPT)
+  assert.is(decode(Buffer.alloc(0)), CORRUPT)
+})
+
+test('a match does not reach into the frame before', () => {
+  const codes = { literals: 1, offset: 3, match: 0 }
+  const list = [{ literals: 0, offset: 0, match: 0 }]
+  // One literal, then a match five behind.
+  const reaching = block('compressed', [...rawLiterals([65]), ...sequences(codes, list)])
+  const before = frame({ size: [5, 1] }, hello)
+  assert.is(decode(frame({ window: 0 }, reaching)), CORRUPT)
+  assert.is(decode(Buffer.concat([before, frame({ window: 0 }, reaching)])), CORRUPT)
+  const within = frame({ window: 0 }, block('raw', HELLO, { last: false }), reaching)
+  assertSame(decode(within), Buffer.from('helloAell'), 'the same frame')
+})
+
+test('headers of every form', () => {
+  const bytes = Buffer.from(HELLO)
+  const long = sensorBytes(300)
+  const longBlock = block('raw', [...long])
+  assertSame(decode(frame({ size: [5, 1] }, hello)), bytes, 'one byte of size')
+  assertSame(decode(frame({ size: [300, 2] }, longBlock)), long, 'two bytes')
+  assertSame(decode(frame({ size: [5, 4] }, hello)), bytes, 'four bytes')
+  assertSame(decode(frame({ size: [5, 8] }, hello)), bytes, 'eight bytes')
+  assertSame(decode(frame({ window: 0, size: [5, 8] }, hello)), bytes, 'window and size')
+  assertSame(decode(frame({ window: 255 }, hello)), bytes, 'the largest window')
+  assertSame(decode(frame({ window: 0 }, longBlock)), long, 'the smallest window')
+  assertSame(decode(frame({ window: 0, flip: 16 }, hello)), bytes, 'the unused bit')
+  assertSame(decode(frame({ size: [0, 1] }, block('raw', []))), Buffer.alloc(0), 'nothing')
+  assert.is(decode(frame({ size: [6, 1] }, hello)), CORRUPT)
+  assert.is(decode(frame({ window: 0, size: [4, 4] }, hello)), CORRUPT)
+  assert.is(decode(frame({ size: [2 ** 40, 8] }, hello)), OUT_OF_ROOM)
+  assert.is(decode(frame({ window: 0, flip: 8 }, hello)), CORRUPT)
+})
+
+test('dictionaries and old formats are UNSUPPORTED, what is not zstd is CORRUPT', () => {
+  for (const bytes of [1, 2, 4]) {
+    const none = Array<number>(bytes).fill(0)
+    assertSame(decode(frame({ window: 0, dictionary: none }, hello)), Buffer.from(HELLO), 'none')
+    const some = [...none.slice(1), 7]
+    assert.is(decode(frame({ window: 0, dictionary: some }, hello)), UNSUPPORTED)
+  }
+  const old = frame({ size: [5, 1] }, hello)
+  for (let version = 0; version < 8; version++) {
+    old[0] = 0x20 + version
+    assert.is(decode(old), UNSUPPORTED)
+  }
+  old[0] = 0x29
+  assert.is(decode(old), CORRUPT)
+  assert.is(decode(frame({ size: [5, 1] }, hello).subarray(4)), CORRUPT)
+})
+
+test('checksums are compared', () => {
+  // xxHash-64 of nothing is ef46db3751d8e999.
+  const sum = [0x99, 0xe9, 0xd8, 0x51]
+  assertSame(
+    decode(frame({ window: 0, checksum: sum }, block('raw', []))),
+    Buffer.alloc(0),
+    'empty',
+  )
+  for (let i = 0; i < 4; i++) {
+    const wrong = sum.map((byte, at) => (at === i ? byte ^ 1 : byte))
+    assert.is(decode(frame({ window: 0, checksum: wrong }, block('raw', []))), CORRUPT)
+  }
+})
+
+test('blocks are held to their bounds', () => {
+  const rle = (size: number, last = true) => block('rle', [65], { size, last })
+  assertSame(decode(frame({ window: 255 }, rle(131_072))), Buffer.alloc(131_072, 'A'), '128 KiB')
+  assert.is(decode(frame({ window: 255 }, rle(131_073))), CORRUPT)
+  assertSame(decode(frame({ window: 1 }, rle(1152))), Buffer.alloc(1152, 'A'), 'window')
+  assert.is(decode(frame({ window: 1 }, rle(1153))), CORRUPT)
+  assert.is(decode(frame({ size: [5, 1] }, rle(6))), CORRUPT)
+  assert.is(decode(frame({ window: 0 }, block('reserved', HELLO))), CORRUPT)
+  assert.is(decode(frame({ window: 0 }, block('compressed', []))), CORRUPT)
+  // Compressed ones too: 1024 literals, and a match that goes beyond.
+  const grown = (match: number) => {
+    const codes = { literals: 1, offset: 0, match: 40 }
+    const list = [{ literals: 0, offset: 0, match }]
+    return block('compressed', [...rleLiterals(65, 1024 - 70), ...sequences(codes, list)])
+  }
+  // Offset code 0 is the last offset: 1 at first.
+  assertSame(decode(frame({ window: 0 }, grown(3))), Buffer.alloc(1024, 'A'), 'as far as it goes')
+  assert.is(decode(frame({ window: 0 }, grown(4))), CORRUPT)
+  assert.is(decode(frame({ window: 0 }, grown(4)), 1023), OUT_OF_ROOM)
+})
+
+test('what a block inherits must be there', () => {
+  const treeless = block('compressed', [0x03 | (5 << 4), 0x40, 0x00, 0xff, 0x00])
+  assert.is(decode(frame({ window: 0 }, treeless)), CORRUPT)
+  // Not even when a frame before had a tree.
+  const before = golden.find(({ name }) => name === 'zstd -1 of digits 200')!
+  assert.is(decode(Buffer.concat([before.frame, frame({ window: 0 }, treeless)])), CORRUPT)
+  const codes = { literals: 1, offset: 0, match: 0 }
+  const list = [{ literals: 0, offset: 0, match: 0 }]
+  for (const modes of [0xd4, 0x74, 0x5c]) {
+    const data = [...rawLiterals([65]), ...sequences(codes, list, modes)]
+    assert.is(decode(frame({ window: 0 }, block('compressed', data))), CORRUPT)
+  }
+  const data = [...rawLiterals([65]), ...sequences(codes, list)]
+  assertSame(
+    decode(frame({ window: 0 }, block('compressed', data))),
+    Buffer.from('AAAA'),
+    'one symbol',
+  )
+  const again = [...rawLiterals([66]), 1, 0xfc, 1]
+  const both = frame(
+    { window: 0 },
+    block('compressed', data, { last: false }),
+    block('compressed', again),
+  )
+  assertSame(decode(both), Buffer.from('AAAABBBB'), 'the same symbol again')
+})
+
+test('sequences are held to their bounds', () => {
+  const one = (codes: Codes, sequence: Sequence, literals = 4, modes = 0x54) => {
+    const data = [...rawLiterals(Array(literals).fill(65)), ...sequences(codes, [sequence], modes)]
+    return decode(frame({ window: 0 }, block('compressed', data)))
+  }
+  const zero = { literals: 0, offset: 0, match: 0 }
+  assertSame(one({ literals: 4, offset: 0, match: 0 }, zero), Buffer.alloc(7, 'A'), 'good')
+  assert.is(one({ literals: 5, offset: 0, match: 0 }, zero), CORRUPT)
+  assert.is(one({ literals: 4, offset: 0, match: 0 }, zero, 4, 0x55), CORRUPT)
+  assert.is(one({ literals: 36, offset: 0, match: 0 }, zero), CORRUPT)
+  assert.is(one({ literals: 4, offset: 32, match: 0 }, zero), CORRUPT)
+  assert.is(one({ literals: 4, offset: 0, match: 53 }, zero), CORRUPT)
+  // Offset 4 (value 7) reaches the first literal, 5 is beyond.
+  const far = (offset: number) => one({ literals: 4, offset: 2, match: 0 }, { ...zero, offset })
+  assertSame(far(3), Buffer.alloc(7, 'A'), 'offset 4')
+  assert.is(one({ literals: 4, offset: 3, match: 0 }, zero), CORRUPT)
+  for (let offset = 4; offset < 32; offset++) {
+    assert.is(one({ literals: 4, offset, match: 0 }, zero), CORRUPT)
+  }
+  // With no literals, value 3 is one less than the last offset: 0 at first.
+  const codes = { literals: 0, offset: 1, match: 0 }
+  assert.is(one(codes, { ...zero, offset: 1 }), CORRUPT)
+  // Bits left over, or too few; and no end of bits.
+  const good = [...rawLiterals([65]), 1, 0x54, 1, 0, 0]
+  const bits = (...stream: number[]) =>
+    decode(frame({ window: 0 }, block('compressed', [...good, ...stream])))
+  assertSame(bits(1), Buffer.from('AAAA'), 'no bits')
+  for (const stream of [[], [0], [2], [0, 1], [1, 0]]) assert.is(bits(...stream), CORRUPT)
+  const none = [...rawLiterals([65]), 0]
+  assertSame(decode(frame({ window: 0 }, block('compressed', none))), Buffer.from('A'), 'none')
+  assert.is(decode(frame({ window: 0 }, block('compressed', [...none, 0]))), CORRUPT)
+})
+
+test('trees and tables are held to their bounds', () => {
+  // Two symbols of one bit: weight 1 is given, the other follows. Five literals from stream 10101.
+  const stream = backward('110101')
+  const coded = (tree: number[], size = 5) => {
+    const packed = tree.length + stream.length
+    const header = word(2 | (size << 4) | (packed << 14), 3)
+    return decode(frame({ window: 0 }, block('compressed', [...header, ...tree, ...stream, 0])))
+  }
+  assertSame(coded([128, 0x10]), Buffer.from([1, 0, 1, 0, 1]), 'two symbols')
+  assert.is(coded([128, 0x10], 4), CORRUPT)
+  assert.is(coded([128, 0x10], 6), CORRUPT)
+  assert.is(coded([128, 0x10], 0), CORRUPT)
+  const wrong: Record<string, number[]> = {
+    'no weight': [128, 0x00],
+    'no pair of longest codes': [128, 0x20],
+    'a sum that no weight completes': [130, 0x21, 0x20],
+    'a code of 12 bits': [128, 0xc0],
+    'weights behind the end': [255, 0x11],
+    'coded weights behind the end': [60, 0x11],
+    'a table of 2^7 states': [3, 0x02, 0x11, 0x01],
+    'no coded weights': [0],
+  }
+  for (const [what, tree] of Object.entries(wrong)) assert.is(coded(tree), CORRUPT, what)
+
+  const described = (modes: number, ...table: number[]) =>
+    decode(frame({ window: 0 }, block('compressed', [...rawLiterals([65]), 1, modes, ...table, 1])))
+  for (const [modes, log] of [
+    [0x80, 10],
+    [0x20, 9],
+    [0x08, 10],
+  ] as const) {
+    assert.is(described(modes, log - 5, 0xff, 0xff, 0xff), CORRUPT, 'too many states')
+    assert.is(described(modes, 0, 0, 0, 0), CORRUPT, 'nothing but rare symbols')
+    assert.is(described(modes, 0x10, 0xff, 0xff, 0xff, 0xff), CORRUPT, 'too many symbols')
+  }
+})
+
+test('random sequences of every code do what they say', () => {
+  const random = new SeededRandom(12)
+  for (let i = 0; i < 400; i++) {
+    const { frame, bytes } = randomFrame(random)
+    assertSame(decode(frame, bytes.length), bytes, `frame ${i}`)
+    assertSame(decode(frame, bytes.length + 100), bytes, `frame ${i}, with room`)
+    if (bytes.length > 0) assert.is(decode(frame, bytes.length - 1), OUT_OF_ROOM)
+  }
+})
+
+/** A frame of blocks with random codes, and what a plain execution makes of it. */
+function randomFrame(random: SeededRandom): { frame: Buffer; bytes: Buffer } {
+  const blocks: number[][] = []
+  let bytes = random.bytes(1 + random.below(3000))
+  blocks.push(block('raw', [...bytes], { last: false }))
+  let recent = [1, 4, 8]
+  for (let left = random.below(4); left >= 0; left--) {
+    const wide = random.chance(0.1)
+    const codes = {
+      literals: random.below(wide ? 36 : 20),
+      offset: random.below(12),
+      match: random.below(wide ? 53 : 40),
+    }
+    const list: Sequence[] = []
+    const literals: Buffer[] = []
+    const same = random.chance(0.3) ? random.below(256) : -1
+    let grown = 0
+    for (let n = 1 + random.below(random.chance(0.05) ? 40_000 : 200); n > 0; n--) {
+      const sequence = randomSequence(random, codes)
+      const run = literalLengthOf(codes.literals)[0] + sequence.literals
+      const size = matchLengthOf(codes.match)[0] + sequence.match
+      if (grown + run + size > 131_072) break
+      const value = 2 ** codes.offset + sequence.offset
+      const [distance, next] = resolve(value, run, recent)
+      if (distance < 1 || distance > bytes.length + run) continue
+      recent = next
+      grown += run + size
+      list.push(sequence)
+      literals.push(same < 0 ? random.bytes(run) : Buffer.alloc(run, same))
+      bytes = execute(bytes, literals[literals.length - 1]!, distance, size)
+    }
+    if (list.length === 0) continue
+    const all = Buffer.concat(literals)
+    const section = same < 0 ? rawLiterals(all) : rleLiterals(same, all.length)
+    blocks.push(block('compressed', [...section, ...sequences(codes, list)], { last: false }))
+  }
+  blocks.push(block('raw', []))
+  return { frame: frame({ window: WINDOW_128K }, ...blocks), bytes }
+}
+
+function randomSequence(random: SeededRandom, codes: Codes): Sequence {
+  return {
+    literals: random.below(2 ** literalLengthOf(codes.literals)[1]),
+    offset: random.below(2 ** codes.offset),
+    match: random.below(2 ** matchLengthOf(codes.match)[1]),
+  }
+}
+
+/** The distance that an offset value means, and the recent ones after it (RFC 8878, 3.1.1.5). */
+function resolve(value: number, run: number, recent: number[]): [number, number[]] {
+  const [first, second, third] = recent as [number, number, number]
+  if (value > 3) return [value - 3, [value - 3, first, second]]
+  const which = run === 0 ? value + 1 : value
+  if (which === 1) return [first, recent]
+  if (which === 2) return [second, [second, first, third]]
+  if (which === 3) return [third, [third, first, second]]
+  return [first - 1, [first - 1, first, second]]
+}
+
+function execute(bytes: Buffer, literals: Buffer, distance: number, size: number): Buffer {
+  const head = Buffer.concat([bytes, literals])
+  const period = head.subarray(head.length - distance)
+  return Buffer.concat([head, Buffer.alloc(size, period.subarray(0, size))])
+}
+
+const FORMS = [
+  ['-1'],
+  ['-3', '--no-check'],
+  ['-9', '--no-content-size'],
+  ['-19'],
+  ['--ultra', '-22', '--long=27'],
+  ['--fast=5'],
+]
+
+test('frames of the zstd command of every size to 4 KB', () => {
+  if (requirePeer('zstd') === undefined) return
+  const whole = sensorBytes(4096)
+  for (const [i, options] of FORMS.entries()) {
+    const step = [1, 7, 31, 151, 1365, 13][i]!
+    const sizes = Array.from({ length: Math.ceil(4097 / step) }, (_, n) => n * step)
+    withFrames(
+      options,
+      sizes.map((size) => whole.subarray(0, size)),
+    )
+  }
+})
+
+test('frames of the zstd command at the edges of blocks', () => {
+  if (requirePeer('zstd') === undefined) return
+  const kinds = ['sensor', 'random', 'fives', 'digits', 'doubles']
+  const bytes = kinds.flatMap((kind) =>
+    [131_071, 131_072, 131_073, 262_145].map((length) => contents(`${kind} ${length}`)),
+  )
+  for (const options of [['-1'], ['-3'], ['-9', '--no-content-size'], ['--fast=5']]) {
+    withFrames(options, bytes)
+  }
+  withFrames(['-3'], [contents('sensor 1000000'), contents('letters 1048577')])
+  withFrames(['-19', '--long=27'], [contents('counters 200000')])
+})
+
+test('frames of the zstd command of measurements', () => {
+  const plant = join(process.env.TRIBUTARY_DATA ?? '../shared/data', 'thermal-solar-plant')
+  if (!existsSync(plant)) {
+    console.log(`skipped: no data in ${plant} (set TRIBUTARY_DATA)`)
+    return
+  }
+  if (requirePeer('zstd') === undefined) return
+  const names = readdirSync(plant).filter((name) => name.endsWith('.csv'))
+  const files = names.slice(0, 2).map((name) => readFileSync(join(plant, name)))
+  for (const options of FORMS) withFrames(options, files)
+})
+
+/** One call of the command for many contents, each in a file of its own. */
+function withFrames(options: string[], all: Uint8Array[]): void {
+  const folder = mkdtempSync(join(tmpdir(), 'tributary-zstd-'))
+  try {
+    mkdirSync(join(folder, 'packed'))
+    const names = all.map((_, i) => join(folder, String(i)))
+    for (const [i, bytes] of all.entries()) writeFileSync(names[i]!, bytes)
+    execFileSync('zstd', ['-q', ...options, '--output-dir-flat', join(folder, 'packed'), ...names])
+    for (const [i, bytes] of all.entries()) {
+      const packed = readFileSync(join(folder, 'packed', `${i}.zst`))
+      assertSame(decode(packed, bytes.length), bytes, `${options.join(' ')}, ${bytes.length}`)
+    }
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+test.run()
