@@ -12,7 +12,15 @@ import { markdownTable } from './table.ts'
 import { type DataSet, dataSets } from './wasm-data.ts'
 import { cellsOf, isMissed, type Measured, measure } from './wasm-measure.ts'
 import { loadPeers, type Peers } from './wasm-peers.ts'
-import { crcRows, indexRows, lz4Rows, scanRows, sealRows, startRows } from './wasm-rows.ts'
+import {
+  crcRows,
+  indexRows,
+  lz4Rows,
+  scanRows,
+  sealRows,
+  sizeName,
+  startRows,
+} from './wasm-rows.ts'
 import { zstdRows } from './wasm-zstd-rows.ts'
 
 export interface WasmBenchOptions {
@@ -70,7 +78,7 @@ function otherTable(
       const told = new Map(measure([...lz4, ...zstd], rounds).map((row) => [row.name, row]))
       const figure = (row: { name: string } | undefined) => plainFigure(row && told.get(row.name))
       lines.push([
-        `${set.name} ${length / KIB} KiB`,
+        `${set.name} ${sizeName(length)}`,
         ...[0, 1, 2, 3].map((i) => figure(lz4[i])),
         ...[0, 1, 2].map((i) => figure(zstd[i])),
       ])

@@ -1,5 +1,7 @@
 // How the kernels are measured: everything in one process, rounds over all rows, sides next to each
-// other; medians and quartiles of ratios, for a machine's speed moves while ratios hardly do.
+// other; medians and quartiles of ratios, for a machine's speed moves while ratios hardly do. Time is
+// that of the processor, all threads: what else runs here does not count, what an add-on leaves to the
+// garbage collector does.
 
 /** Of one call; what it leaves in memory must not matter to the next. */
 export type Work = () => void
@@ -26,13 +28,18 @@ const WARM_UP_ROUNDS = 3
 /** Of one side in one round. */
 const SAMPLE_MS = 4
 
+function processorMs(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1000
+}
+
 /** Seconds of one call, on average over some milliseconds of calls. */
 export function stopwatch(work: Work): () => number {
   let calls = 1
   return () => {
-    const start = performance.now()
+    const start = processorMs()
     for (let i = 0; i < calls; i++) work()
-    const ms = performance.now() - start
+    const ms = processorMs() - start
     const seconds = ms / 1000 / calls
     calls = Math.max(1, Math.min(Math.round((SAMPLE_MS / Math.max(ms, 0.001)) * calls), 1_000_000))
     return seconds

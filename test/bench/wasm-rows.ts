@@ -32,6 +32,11 @@ const [START, END] = [1_763_870_000_156, 1_763_870_001_155]
 /** Seals in a row between two looks at the heap; over all rounds more than 10,000. */
 const SEALS = 1000
 
+export function sizeName(bytes: number): string {
+  if (bytes < KIB) return `${bytes} B`
+  return bytes < KIB * KIB ? `${bytes / KIB} KiB` : `${bytes / KIB / KIB} MiB`
+}
+
 interface Bounds {
   floor?: number
   goal?: number
@@ -55,7 +60,7 @@ export const ratio = (
 export function crcRows(kernel: Kernel, { nodeRs, sse4 }: Peers, data: DataSet): Row[] {
   const row = (length: number, bounds: Bounds, peer: [string, (bytes: Buffer) => number]) => {
     const bytes = Buffer.from(data.bytes(length))
-    const size = length < KIB ? `${length} B` : `${length / KIB} KiB`
+    const size = sizeName(length)
     return ratio(
       `CRC-32C of ${size} / ${peer[0]}`,
       bounds,
@@ -81,7 +86,7 @@ export function crcRows(kernel: Kernel, { nodeRs, sse4 }: Peers, data: DataSet):
   for (const batchBytes of [16 * KIB, KIB * KIB]) {
     const watch = stopwatch(() => kernel.crcPatch(1, SOURCE, 26, batchBytes))
     rows.push({
-      name: `CRC patch of 26 B in ${batchBytes / KIB} KiB`,
+      name: `CRC patch of 26 B in ${sizeName(batchBytes)}`,
       unit: ' ns',
       better: 'less',
       floor: 400,
@@ -99,7 +104,7 @@ export function lz4Rows(
   data: DataSet,
   length: number,
 ): Row[] {
-  const name = `${data.name} ${length / KIB} KiB`
+  const name = `${data.name} ${sizeName(length)}`
   const bytes = Buffer.from(data.bytes(length))
   const load = () => kernel.u8.set(bytes, SOURCE)
   load()

@@ -4,7 +4,7 @@ import type { Kernel } from '../../wasm/kernel.ts'
 import type { DataSet } from './wasm-data.ts'
 import { contest, type Row } from './wasm-measure.ts'
 import type { Peers } from './wasm-peers.ts'
-import { BACK, PACKED, ratio, SOURCE, THIRD } from './wasm-rows.ts'
+import { BACK, PACKED, ratio, SOURCE, sizeName, THIRD } from './wasm-rows.ts'
 
 type ZstdKernel = Record<
   'zstdFrame' | 'zstdUnframe',
@@ -19,7 +19,7 @@ export function zstdRows(
   length: number,
 ): Row[] {
   if (zstd === undefined || !hasZstd(kernel)) return []
-  const name = `${data.name} ${length / 1024} KiB`
+  const name = `${data.name} ${sizeName(length)}`
   const bytes = Buffer.from(data.bytes(length))
   const compressor = new zstd.Compressor()
   compressor.setParameters({ compressionLevel: 1 })
