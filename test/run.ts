@@ -152,7 +152,7 @@ function notStarted(path: string, stage: Stage): Outcome {
 
 function findTests(): string[] {
   return readdirSync('test', { recursive: true, encoding: 'utf8' })
-    .filter((path) => path.endsWith('.test.ts'))
+    .filter((path) => path.endsWith('.test.ts') && !path.includes('node_modules'))
     .map((path) => join('test', path))
     .sort()
 }

@@ -65,7 +65,7 @@ const sources = ['agent', 'wasm', 'cloud-bridge', 'devices', 'firmware-sim', 'te
   .flatMap((folder) =>
     readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((path) => join(folder, path)),
   )
-  .filter((path) => path.endsWith('.ts') && !path.endsWith('.d.ts'))
+  .filter((path) => /(?<!\.d)\.ts$/.test(path) && !path.includes('node_modules'))
   .map((path) => ({ path, source: readFileSync(path, 'utf8') }))
 
 test('imports go down the ranks only', () => {

@@ -56,6 +56,44 @@ export function xxh32Twin(bytes: Uint8Array): number {
   return Number(hash ^ (hash >> 16n))
 }
 
+/** The low 32 bits of xxHash-64 with seed 0: what a zstd frame has as its checksum. */
+export function xxh64LowTwin(bytes: Uint8Array): number {
+  const [p1, p2, p3] = [0x9e3779b185ebca87n, 0xc2b2ae3d27d4eb4fn, 0x165667b19e3779f9n]
+  const [p4, p5] = [0x85ebca77c2b2ae63n, 0x27d4eb2f165667c5n]
+  const mask = 0xffffffffffffffffn
+  const rotate = (x: bigint, n: bigint) => ((x << n) | (x >> (64n - n))) & mask
+  const round = (lane: bigint, word: bigint) => (rotate((lane + word * p2) & mask, 31n) * p1) & mask
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+  let i = 0
+  let hash = p5
+  if (bytes.length >= 32) {
+    const lanes = [(p1 + p2) & mask, p2, 0n, (mask + 1n - p1) & mask]
+    for (; i + 32 <= bytes.length; i += 32) {
+      lanes.forEach((lane, k) => {
+        lanes[k] = round(lane, buffer.readBigUInt64LE(i + 8 * k))
+      })
+    }
+    const turns = [1n, 7n, 12n, 18n]
+    hash = lanes.reduce((sum, lane, k) => sum + rotate(lane, turns[k]!), 0n) & mask
+    for (const lane of lanes) hash = ((hash ^ round(0n, lane)) * p1 + p4) & mask
+  }
+  hash = (hash + BigInt(bytes.length)) & mask
+  for (; i + 8 <= bytes.length; i += 8) {
+    hash = (rotate(hash ^ round(0n, buffer.readBigUInt64LE(i)), 27n) * p1 + p4) & mask
+  }
+  if (i + 4 <= bytes.length) {
+    hash ^= (BigInt(buffer.readUInt32LE(i)) * p1) & mask
+    hash = (rotate(hash, 23n) * p2 + p3) & mask
+    i += 4
+  }
+  for (; i < bytes.length; i++) {
+    hash = (rotate(hash ^ ((BigInt(bytes[i]!) * p5) & mask), 11n) * p1) & mask
+  }
+  hash = ((hash ^ (hash >> 33n)) * p2) & mask
+  hash = ((hash ^ (hash >> 29n)) * p3) & mask
+  return Number((hash ^ (hash >> 32n)) & 0xffffffffn)
+}
+
 /** Decompresses an LZ4 frame of independent blocks; throws on anything unexpected. */
 export function lz4Twin(frame: Buffer): Buffer {
   if (frame.readUInt32LE(0) !== 0x184d2204) throw new Error('magic')

@@ -5,7 +5,6 @@
 
 import { initCrcTables } from './crc32c'
 import { initLz4Tables } from './lz4-frame'
-import { initLz4Patterns } from './lz4-unframe'
 import { initMatchCopy } from './match-copy'
 import { initZstdEncoder } from './zstd-frame'
 import { initSequences } from './zstd-sequences-decode'
@@ -28,5 +27,4 @@ export function init(): void {
   initSequences()
   initZstdEncoder()
   initLz4Tables()
-  initLz4Patterns()
 }

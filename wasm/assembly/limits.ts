@@ -34,9 +34,6 @@ export const TAILS_BYTES = 0x17fffc0
 /** x^(8·v·16^d) modulo the CRC's polynomial for digit d, value v: 8 × 16 u32. */
 export const CRC_POWERS = 0x400
 export const CRC_POWERS_BYTES = 0x200
-/** The first 16 bytes that repeat 1…15 bytes: 16 × 16 u8, by distance. */
-export const LZ4_PATTERNS = 0x600
-export const LZ4_PATTERNS_BYTES = 0x100
 /** Virtual position of the next LZ4 block; older table entries are out of reach by construction. */
 export const LZ4_EPOCH = 0x700
 export const LZ4_EPOCH_BYTES = 4

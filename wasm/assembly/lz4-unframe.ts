@@ -12,9 +12,11 @@
 //
 // Sources: the LZ4 block and frame format descriptions; Kafka's Lz4BlockInputStream for what it refuses.
 
-import { CORRUPT, LZ4_PATTERNS, OUT_OF_ROOM, UNSUPPORTED } from './limits'
+import { CORRUPT, OUT_OF_ROOM, UNSUPPORTED } from './limits'
 import { MAGIC, SHORTEST_MATCH, STORED } from './lz4-frame'
+import { copyMatch } from './match-copy'
 import { xxh32 } from './xxh32'
+import { PATTERNS } from './zstd-decoder-map'
 
 // Flags of the frame descriptor's first byte.
 const RESERVED: u32 = 0x02
@@ -24,17 +26,10 @@ const CONTENT_SIZE: u32 = 0x08
 const BLOCK_CHECKSUM: u32 = 0x10
 const INDEPENDENT: u32 = 0x20
 
-/** How far a sequence of short lengths may read, and any copy write behind what it is to. */
-const READ_AHEAD: u32 = 32
+/** Token, 14 literals, distance and the first byte of a longer match: read without another look. */
+const READ_AHEAD: u32 = 18
+/** What the copies of whole vectors may write behind a sequence. */
 const OVERSHOOT: u32 = 32
-
-/** For each distance below 16 the sixteen bytes that repeat it; row 0: how many of them are whole. */
-export function initLz4Patterns(): void {
-  for (let distance: u32 = 1; distance < 16; distance++) {
-    store<u8>(LZ4_PATTERNS + distance, 16 - (16 % distance))
-    for (let i: u32 = 0; i < 16; i++) store<u8>(LZ4_PATTERNS + 16 * distance + i, i % distance)
-  }
-}
 
 /** Decompresses one frame that fills the input exactly; its bytes, or a status. */
 export function lz4Unframe(src: usize, length: u32, dst: usize, capacity: u32): i32 {
@@ -124,7 +119,7 @@ function readLength(ip: usize, end: usize): u32 {
 /** The sequences that need no care. Where writing goes on; `next` is where reading does. */
 function unpackFreely(ip: usize, end: usize, op: usize, limit: usize, floor: usize): usize {
   const lastIn = end - READ_AHEAD
-  const lastOut = limit - 2 * OVERSHOOT
+  const lastOut = limit - OVERSHOOT
   let sequence = ip
   let start = op
   while (ip <= lastIn && op <= lastOut) {
@@ -145,18 +140,19 @@ function unpackFreely(ip: usize, end: usize, op: usize, limit: usize, floor: usi
     op += literals
     const distance: u32 = load<u16>(ip)
     ip += 2
-    let size = (token & 15) + SHORTEST_MATCH
+    let size = token & 15
     // Half of all matches are long ones: no branch could be foretold.
-    const more = <u32>(size === 15 + SHORTEST_MATCH)
+    const more = <u32>(size === 15)
     size += load<u8>(ip) & (0 - more)
     ip += more
-    if (size === 270 + SHORTEST_MATCH) {
-      size = readLength(ip - 1, end) + SHORTEST_MATCH
+    if (size === 270) {
+      size = readLength(ip - 1, end)
       if (next === 0) break
       ip = next
     }
+    size += SHORTEST_MATCH
     // As unsigned numbers: a distance of zero is beyond all reach.
-    if (distance - 1 >= <u32>(op - floor) || op + size + OVERSHOOT > limit) break
+    if (distance - 1 >= <u32>(op - floor) || op + size > lastOut) break
     if (distance >= 16) {
       const from = op - distance
       v128.store(op, v128.load(from))
@@ -171,11 +167,12 @@ function unpackFreely(ip: usize, end: usize, op: usize, limit: usize, floor: usi
   return start
 }
 
-/** Repeats `distance` (below 16) bytes, whole periods at a time. */
+/** As `copyMatch` does it, for the one caller that has room: a call from its loop would cost much. */
 function repeat(op: usize, distance: u32, size: u32): void {
-  const pattern = i8x16.swizzle(v128.load(op - distance), v128.load(LZ4_PATTERNS + (distance << 4)))
-  const step: u32 = load<u8>(LZ4_PATTERNS + distance)
-  for (let i: u32 = 0; i < size; i += step) v128.store(op + i, pattern)
+  const bytes = v128.load(op - distance)
+  const pattern = i8x16.swizzle(bytes, v128.load(PATTERNS + (distance << 4)))
+  const stride: u32 = load<u8>(PATTERNS + distance)
+  for (let i: u32 = 0; i < size; i += stride) v128.store(op + i, pattern)
 }
 
 /** The rest of a block, nothing read or written beyond it; the bytes written, or a status. */
@@ -191,7 +188,7 @@ function unpackExactly(ip: usize, end: usize, dst: usize, limit: usize, floor: u
     }
     if (literals > <u32>(end - ip)) return CORRUPT
     if (literals > <u32>(limit - op)) return OUT_OF_ROOM
-    copyExactly(op, ip, literals)
+    memory.copy(op, ip, literals)
     ip += literals
     op += literals
     if (ip === end) return <i32>(op - dst)
@@ -207,21 +204,9 @@ function unpackExactly(ip: usize, end: usize, dst: usize, limit: usize, floor: u
     }
     size += SHORTEST_MATCH
     if (size > <u32>(limit - op)) return OUT_OF_ROOM
-    // What was copied already is copied with the next part: any multiple of the distance repeats.
-    const from = op - distance
-    const matchEnd = op + size
-    while (op < matchEnd) {
-      const part = min<u32>(<u32>(op - from), <u32>(matchEnd - op))
-      copyExactly(op, from, part)
-      op += part
-    }
+    copyMatch(op, distance, size, limit)
+    op += size
   }
   // A block ends with literals.
   return CORRUPT
-}
-
-/** Short strings byte by byte: a call of memory.copy costs more. */
-function copyExactly(dst: usize, src: usize, length: u32): void {
-  if (length > 32) memory.copy(dst, src, length)
-  else for (let i: u32 = 0; i < length; i++) store<u8>(dst + i, load<u8>(src + i))
 }
