@@ -3,19 +3,14 @@
 // - A *finished* CRC is what is stored; the *raw* state is its complement. Exports speak finished.
 // - Appending, combining and patching are linear over GF(2): crc(a‖b) = crc(a)·x^(8·|b|) + crc(b).
 
-import { CRC_HISTORY, CRC_LAST, CRC_POWERS, CRC_REST, CRC_TABLES } from './limits'
+import { DEGREE, fold } from './crc32c-fold'
+import { initNibbles, NIBBLE_BLOCK, nibbleBlock, nibbleRest } from './crc32c-nibble'
+import { CRC_LAST, CRC_POWERS, CRC_REST, CRC_TABLES } from './limits'
 
 const POLYNOMIAL: u32 = 0x82f63b78
-/**
- * Degree of Q = x^104 + x^57 + x^53 + x^49 + x^19 + x^14 + x^4 + 1, a multiple of the polynomial with
- * few terms. Squaring is linear, so Q(x^8), Q(x^16), … are multiples too: dividing by them needs only
- * loads and XORs of whole bytes, no tables and no carry-less multiplication.
- */
-const DEGREE: u32 = 104
-const FOLD_CHUNK: u32 = 8192
 /** Lengths from which a first fold by units of 2 and of 4 bytes is faster than without it. */
-const FOLD_FROM: u32 = 512
-const FOLD_FROM_4: u32 = 1024
+const FOLD_FROM: u32 = 384
+const FOLD_FROM_4: u32 = 2048
 
 export function initCrcTables(): void {
   for (let i: u32 = 0; i < 256; i++) {
@@ -27,6 +22,7 @@ export function initCrcTables(): void {
     const c = load<u32>(CRC_TABLES + ((i - 256) << 2))
     store<u32>(CRC_TABLES + (i << 2), (c >>> 8) ^ load<u32>(CRC_TABLES + ((c & 0xff) << 2)))
   }
+  initNibbles(CRC_TABLES)
   // In the reflected form bit 31 is x^0, so x^8 is bit 23.
   let unit: u32 = 1 << 23
   for (let digit: u32 = 0; digit < 8; digit++) {
@@ -61,120 +57,70 @@ function powerOf(bytes: u32): u32 {
   return power
 }
 
-/** The raw state after `length` more bytes: slicing by 16, behind folding where that pays. */
+/** The raw state after `length` more bytes. */
 export function rawUpdate(state: u32, ptr: usize, length: u32): u32 {
-  if (length < FOLD_FROM) return slice(state, ptr, length)
+  if (length < FOLD_FROM) return short(state, ptr, length)
   const whole = length & ~15
   if (whole >= FOLD_FROM_4) {
     fold(state, ptr, whole, 4, CRC_LAST)
     fold(0, CRC_LAST, DEGREE * 4, 2, CRC_REST)
   } else fold(state, ptr, whole, 2, CRC_REST)
-  return slice(slice(0, CRC_REST, DEGREE * 2), ptr + whole, length & 15)
+  return tail(block(0, CRC_REST, DEGREE * 2), ptr + whole, length & 15)
 }
 
-/**
- * Replaces `length` bytes (a multiple of 16, more than DEGREE·unit) behind `state` by DEGREE·unit bytes
- * at `dst` with the same remainder: the long division by Q(x^(8·unit)), 16 bytes at a time, which the
- * smallest gap allows. The history holds the quotient, zeros before it and behind it.
- */
-function fold(state: u32, src: usize, length: u32, unit: u32, dst: usize): void {
-  const span = DEGREE * unit
-  memory.fill(CRC_HISTORY, 0, span)
-  v128.store(CRC_HISTORY + span, i32x4(state, 0, 0, 0))
-  let quotient = length - span
-  // The state belongs to the first four bytes.
-  v128.store(CRC_HISTORY + span, v128.xor(v128.load(src), v128.load(CRC_HISTORY + span)))
-  let done: u32 = 16
-  while (true) {
-    const size = min<u32>(quotient, FOLD_CHUNK)
-    if (unit === 4) done = divideBy4(src, done, size)
-    for (; done < size; done += 16) {
-      const h = CRC_HISTORY + done
-      v128.store(h + span, v128.xor(v128.load(src + done), taps(h, unit)))
-    }
-    src += size
-    quotient -= size
-    memory.copy(CRC_HISTORY, CRC_HISTORY + size, span)
-    if (quotient === 0) break
-    done = 0
+/** Vectors of 16 bytes in blocks, then what is less than one. */
+function short(state: u32, ptr: usize, length: u32): u32 {
+  while (length >= 16) {
+    const size = min<u32>(length & ~15, NIBBLE_BLOCK)
+    state = block(state, ptr, size)
+    ptr += size
+    length -= size
   }
-  memory.fill(CRC_HISTORY + span, 0, span)
-  for (let i: u32 = 0; i < span; i += 16) {
-    v128.store(dst + i, v128.xor(v128.load(src + i), taps(CRC_HISTORY + i, unit)))
-  }
+  return tail(state, ptr, length)
 }
 
-/** The main loop of the division at unit 4, the gaps constant, two steps at once; how far it came. */
-function divideBy4(src: usize, done: u32, size: u32): u32 {
-  for (; done + 32 <= size; done += 32) {
-    const m = src + done
-    const h = CRC_HISTORY + done
-    const a = v128.xor(
-      v128.xor(v128.xor(v128.load(m), v128.load(h)), v128.xor(v128.load(h, 16), v128.load(h, 56))),
-      v128.xor(
-        v128.xor(v128.load(h, 76), v128.load(h, 196)),
-        v128.xor(v128.load(h, 212), v128.load(h, 228)),
-      ),
-    )
-    const b = v128.xor(
-      v128.xor(
-        v128.xor(v128.load(m, 16), v128.load(h, 16)),
-        v128.xor(v128.load(h, 32), v128.load(h, 72)),
-      ),
-      v128.xor(
-        v128.xor(v128.load(h, 92), v128.load(h, 212)),
-        v128.xor(v128.load(h, 228), v128.load(h, 244)),
-      ),
-    )
-    v128.store(h, a, 416)
-    v128.store(h, b, 432)
-  }
-  return done
+function block(state: u32, ptr: usize, length: u32): u32 {
+  const last = nibbleBlock(state, ptr, length)
+  return slice(last) ^ nibbleRest()
 }
 
-/** The quotient at each of the gaps before the place DEGREE·unit bytes behind `h`. */
-function taps(h: usize, unit: u32): v128 {
-  return v128.xor(
-    v128.xor(
-      v128.xor(v128.load(h), v128.load(h + 4 * unit)),
-      v128.xor(v128.load(h + 14 * unit), v128.load(h + 19 * unit)),
-    ),
-    v128.xor(
-      v128.xor(v128.load(h + 49 * unit), v128.load(h + 53 * unit)),
-      v128.load(h + 57 * unit),
-    ),
+/** The state that 16 bytes leave, by tables of what each of them leaves behind itself. */
+function slice(vector: v128): u32 {
+  const a = v128.extract_lane<u32>(vector, 0)
+  const b = v128.extract_lane<u32>(vector, 1)
+  const c = v128.extract_lane<u32>(vector, 2)
+  const d = v128.extract_lane<u32>(vector, 3)
+  return (
+    word(a, CRC_TABLES + 12 * 1024) ^
+    word(b, CRC_TABLES + 8 * 1024) ^
+    word(c, CRC_TABLES + 4 * 1024) ^
+    word(d, CRC_TABLES)
   )
 }
 
-function slice(state: u32, ptr: usize, length: u32): u32 {
-  const end = ptr + length
-  while (ptr + 16 <= end) {
-    const a = load<u32>(ptr) ^ state
-    const b = load<u32>(ptr, 4)
-    const c = load<u32>(ptr, 8)
-    const d = load<u32>(ptr, 12)
+/** What four bytes leave; `tables` begins with that of the last. */
+function word(bytes: u32, tables: usize): u32 {
+  return (
+    load<u32>(tables + ((bytes << 2) & 0x3fc), 3 * 1024) ^
+    load<u32>(tables + ((bytes >>> 6) & 0x3fc), 2 * 1024) ^
+    load<u32>(tables + ((bytes >>> 14) & 0x3fc), 1024) ^
+    load<u32>(tables + ((bytes >>> 22) & 0x3fc))
+  )
+}
+
+/** Less than 16 bytes. */
+function tail(state: u32, ptr: usize, length: u32): u32 {
+  if (length & 8) {
     state =
-      load<u32>((a << 2) & 0x3fc, CRC_TABLES + 15 * 1024) ^
-      load<u32>((a >>> 6) & 0x3fc, CRC_TABLES + 14 * 1024) ^
-      load<u32>((a >>> 14) & 0x3fc, CRC_TABLES + 13 * 1024) ^
-      load<u32>((a >>> 22) & 0x3fc, CRC_TABLES + 12 * 1024) ^
-      load<u32>((b << 2) & 0x3fc, CRC_TABLES + 11 * 1024) ^
-      load<u32>((b >>> 6) & 0x3fc, CRC_TABLES + 10 * 1024) ^
-      load<u32>((b >>> 14) & 0x3fc, CRC_TABLES + 9 * 1024) ^
-      load<u32>((b >>> 22) & 0x3fc, CRC_TABLES + 8 * 1024) ^
-      load<u32>((c << 2) & 0x3fc, CRC_TABLES + 7 * 1024) ^
-      load<u32>((c >>> 6) & 0x3fc, CRC_TABLES + 6 * 1024) ^
-      load<u32>((c >>> 14) & 0x3fc, CRC_TABLES + 5 * 1024) ^
-      load<u32>((c >>> 22) & 0x3fc, CRC_TABLES + 4 * 1024) ^
-      load<u32>((d << 2) & 0x3fc, CRC_TABLES + 3 * 1024) ^
-      load<u32>((d >>> 6) & 0x3fc, CRC_TABLES + 2 * 1024) ^
-      load<u32>((d >>> 14) & 0x3fc, CRC_TABLES + 1024) ^
-      load<u32>((d >>> 22) & 0x3fc, CRC_TABLES)
-    ptr += 16
+      word(load<u32>(ptr) ^ state, CRC_TABLES + 4 * 1024) ^ word(load<u32>(ptr, 4), CRC_TABLES)
+    ptr += 8
   }
-  while (ptr < end) {
-    state = (state >>> 8) ^ load<u32>(((state ^ load<u8>(ptr)) & 0xff) << 2, CRC_TABLES)
-    ptr++
+  if (length & 4) {
+    state = word(load<u32>(ptr) ^ state, CRC_TABLES)
+    ptr += 4
+  }
+  for (let left = length & 3; left > 0; left--) {
+    state = (state >>> 8) ^ load<u32>(((state ^ load<u8>(ptr++)) & 0xff) << 2, CRC_TABLES)
   }
   return state
 }

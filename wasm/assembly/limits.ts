@@ -58,9 +58,9 @@ export const ZSTD_ENCODER_BYTES = 0x80000
 /** The zstd decoder's tables, and the literals of a block. */
 export const ZSTD_DECODER = 0xa0000
 export const ZSTD_DECODER_BYTES = 0x30000
-/** Folding by units of 16 bytes. */
-export const CRC_FOLD = 0xd0000
-export const CRC_FOLD_BYTES = 0x28000
+/** The states that half bytes leave: 16 distances × 8 × 16 bytes. */
+export const CRC_NIBBLES = 0xd0000
+export const CRC_NIBBLES_BYTES = 0x800
 /** Where the compiler puts `memory.data`: `memoryBase` of asconfig.json. */
 export const CONSTANTS = 0xf8000
 export const CONSTANTS_BYTES = 0x8000
