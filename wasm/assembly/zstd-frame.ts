@@ -157,7 +157,7 @@ function writeBlockHeader(op: usize, kind: u32, size: u32, last: bool): void {
 
 /** Longer inputs have more to offer, and need longer matches to pay for longer offsets. */
 function hashedBytes(length: u32): u32 {
-  return length <= 0x4000 ? 5 : 6
+  return length <= 0x2000 ? 5 : 6
 }
 
 /** Whether all bytes are the same, and they are more than a handful. */
