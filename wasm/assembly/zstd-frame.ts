@@ -145,7 +145,8 @@ function writeBlock(
 }
 
 function writeSections(op: usize, limit: usize): usize {
-  const behindLiterals = writeLiterals(literalsLength, op, limit)
+  const doubtful = literalsLength >>> 10 >= sequenceCount
+  const behindLiterals = writeLiterals(literalsLength, doubtful, op, limit)
   return behindLiterals === 0 ? 0 : writeSequences(sequenceCount, behindLiterals, limit)
 }
 
