@@ -148,6 +148,67 @@ test('an input beyond 8 MiB says its window, and matches within it', () => {
   assert.is(frame.readUInt32LE(6), bytes.length)
 })
 
+/** What the format lets an encoder choose, as found in the blocks of a frame. */
+function formsOf(frame: Buffer): string[] {
+  const forms: string[] = []
+  const sizeBytes = [1, 2, 4][frame[4]! >> 6]!
+  let position = 5 + sizeBytes
+  for (let last = 0; last === 0; ) {
+    const header = frame.readUIntLE(position, 3)
+    const kind = (header >> 1) & 3
+    last = header & 1
+    position += 3
+    forms.push(['stored block', 'repeated block', 'compressed block'][kind]!)
+    if (kind === 2) forms.push(...sectionsOf(frame.subarray(position, position + (header >> 3))))
+    position += kind === 1 ? 1 : header >> 3
+  }
+  assert.is(position, frame.length)
+  return forms
+}
+
+function sectionsOf(block: Buffer): string[] {
+  const type = block[0]! & 3
+  const format = (block[0]! >> 2) & 3
+  const bits = [10, 10, 14, 18][format]!
+  const word = Number(block.readBigUInt64LE(0) >> 4n)
+  const packed = Math.floor(word / 2 ** bits) % 2 ** bits
+  const headerBytes = type < 2 ? [1, 2, 1, 3][format]! : [3, 3, 4, 5][format]!
+  const regenerated = type < 2 && format % 2 === 0 ? block[0]! >> 3 : word % 2 ** (bits + 2)
+  const length = type === 0 ? regenerated % 2 ** [5, 12, 5, 20][format]! : type === 1 ? 1 : packed
+  const forms = [`literals of type ${type}`]
+  if (type > 1) forms.push(format === 0 ? 'one stream' : 'four streams')
+  if (type === 2) forms.push(block[headerBytes]! < 128 ? 'packed weights' : 'plain weights')
+  const count = block[headerBytes + length]!
+  if (count === 0) return [...forms, 'no sequences']
+  const modes = block[headerBytes + length + (count < 128 ? 1 : 2)]!
+  for (const shift of [6, 4, 2]) forms.push(`table of mode ${(modes >> shift) & 3}`)
+  return forms
+}
+
+test('every form that the format offers an encoder occurs', () => {
+  const seen = new Set<string>()
+  for (const make of Object.values(SAMPLES)) {
+    for (const length of [100, 200, 1000, 5000, 300_000, 400_000]) {
+      for (const form of formsOf(compress(make(length)))) seen.add(form)
+    }
+  }
+  // A second block of which all is in the first one, but for one byte again and again.
+  const random = new SeededRandom(5)
+  const chunk = random.bytes(256).map((byte) => byte & 127)
+  const parts = Array.from({ length: 100 }, () => {
+    const from = random.below(200)
+    return [...chunk.subarray(from, from + 40), 255]
+  })
+  const bytes = Buffer.concat([...Array(512).fill(chunk), Buffer.from(parts.flat())])
+  assertRead(bytes, 'one literal again and again')
+  for (const form of formsOf(compress(bytes))) seen.add(form)
+  const literals = [0, 1, 2, 3].map((type) => `literals of type ${type}`)
+  const modes = [0, 1, 2, 3].map((mode) => `table of mode ${mode}`)
+  const blocks = ['stored block', 'repeated block', 'compressed block', 'no sequences']
+  const streams = ['one stream', 'four streams', 'packed weights', 'plain weights']
+  assert.equal([...seen].sort(), [...literals, ...modes, ...blocks, ...streams].sort())
+})
+
 test('incompressible data costs the headers only, a run next to nothing', () => {
   assert.is(compress(SAMPLES.random!(100_000)).length, 100_000 + 9 + 3)
   assert.is(compress(SAMPLES.zeros!(100_000)).length, 9 + 3 + 1)
