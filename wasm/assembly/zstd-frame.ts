@@ -145,7 +145,8 @@ function writeBlock(
 }
 
 function writeSections(op: usize, limit: usize): usize {
-  const behindLiterals = writeLiterals(literalsLength, op, limit)
+  const doubtful = literalsLength >>> 10 >= sequenceCount
+  const behindLiterals = writeLiterals(literalsLength, doubtful, op, limit)
   return behindLiterals === 0 ? 0 : writeSequences(sequenceCount, behindLiterals, limit)
 }
 
@@ -157,7 +158,7 @@ function writeBlockHeader(op: usize, kind: u32, size: u32, last: bool): void {
 
 /** Longer inputs have more to offer, and need longer matches to pay for longer offsets. */
 function hashedBytes(length: u32): u32 {
-  return length <= 0x4000 ? 5 : 6
+  return length <= 0x2000 ? 5 : 6
 }
 
 /** Whether all bytes are the same, and they are more than a handful. */

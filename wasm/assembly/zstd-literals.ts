@@ -15,6 +15,8 @@ const TREELESS: u32 = 3
 
 /** Fewer literals are not worth a table. */
 const WORTH_TABLE: u32 = 24
+/** Bytes from the middle of doubtful literals. */
+const SAMPLE: u32 = 4096
 /** From here on four streams, which decoders read at once. */
 const FOUR_STREAMS: u32 = 256
 
@@ -31,21 +33,27 @@ export function literalsKeep(): void {
   lastTable = nextTable
 }
 
-/** Writes the section for `length` bytes at LITERALS; its end, or 0 when there is no room. */
-export function writeLiterals(length: u32, op: usize, limit: usize): usize {
+/**
+ * Writes the section for `length` bytes at LITERALS; its end, or 0 when there is no room. `doubtful`
+ * says that hardly anything else was found in the block: then a sample decides whether to try.
+ */
+export function writeLiterals(length: u32, doubtful: bool, op: usize, limit: usize): usize {
   nextTable = lastTable
   // Of the section without the literals: header 5, jump table 6, and what stores overshoot.
   if (op + 24 > limit) return 0
   if (length < WORTH_TABLE) return writeRaw(length, op, limit)
-  const symbols = countLiterals(length)
+  if (doubtful && length >= 4 * SAMPLE) {
+    const some = countLiterals(LITERALS + (length >>> 1), SAMPLE)
+    if (isEven(greatestCount(some), SAMPLE)) return writeRaw(length, op, limit)
+  }
+  const symbols = countLiterals(LITERALS, length)
   const greatest = greatestCount(symbols)
   if (greatest === length) {
     op = writeHeader(REPEATED, length, op)
     store<u8>(op, symbols - 1)
     return op + 1
   }
-  // Spread this evenly, it will not become smaller.
-  if (greatest <= (length >>> 7) + 4) return writeRaw(length, op, limit)
+  if (isEven(greatest, length)) return writeRaw(length, op, limit)
 
   const table = lastTable === HUFFMAN_A ? HUFFMAN_B : HUFFMAN_A
   huffmanBuild(table, symbols)
@@ -125,12 +133,16 @@ function writeStreams(
   return op
 }
 
-/** Histogram of the literals into COUNTS; one more than the greatest symbol. */
-function countLiterals(length: u32): u32 {
+/** Whether the most frequent byte is not much more frequent than all: this does not become smaller. */
+function isEven(greatest: u32, length: u32): bool {
+  return greatest <= (length >>> 7) + 4
+}
+
+/** Histogram of these bytes into COUNTS; one more than the greatest symbol. */
+function countLiterals(ip: usize, length: u32): u32 {
   // Four histograms in turn, so that a run of one byte does not wait for its own count.
   memory.fill(COUNTS, 0, 0x1000)
-  let ip = LITERALS
-  const end = LITERALS + length
+  const end = ip + length
   for (; ip + 8 <= end; ip += 8) {
     const bytes = load<u64>(ip)
     const low = <u32>bytes

@@ -15,7 +15,7 @@ const PRIME: u64 = 0x9e3779b185ebca87
 /** No match begins in this many bytes at the end of a block. */
 const LAST_BYTES: u32 = 8
 /** Every so many bytes without a match the steps become longer. */
-const PATIENCE: u32 = 7
+const PATIENCE: u32 = 8
 
 // The last offsets, newest first, and those before this block.
 let offset1: u32 = 1
@@ -71,8 +71,9 @@ export function parseBlock(
     store<u32>(place, position)
     let start: usize
     let distance: u32
-    if (load<u32>(ip + 1 - offset1) === <u32>(bytes >>> 8)) {
-      start = ip + 1
+    if (load<u32>(ip + 2 - offset1) === <u32>(bytes >>> 16)) {
+      start = ip + 2
+      if (load<u8>(ip + 1) === load<u8>(ip + 1 - offset1)) start--
       distance = offset1
     } else if (entry >= lowest && load<u32>(<usize>(entry - bias)) === <u32>bytes) {
       start = ip
