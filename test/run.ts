@@ -217,7 +217,7 @@ function announce(): void {
     [
       'Tributary tests: unit and golden, simulation, end-to-end, conformance, chaos; at most 14 minutes.',
       `Apache Kafka ${kafka} ${cacheFolder()} (TRIBUTARY_CACHE);`,
-      'it wants Java 17 and, for the download, Maven. Other peers: kcat, mosquitto and its clients, lz4.',
+      'it wants Java 17 and, for the download, Maven. Other peers: kcat, mosquitto and its clients, lz4, zstd.',
       'A missing peer is said in one line; TRIBUTARY_REQUIRE_PEERS=1 makes it a failure.',
       '`npm run test:quick` needs none of them and no network.',
     ].join('\n'),

@@ -43,7 +43,8 @@ const decode = (bytes: Uint8Array, capacity?: number) =>
   window.decode('zstdUnframe', bytes, capacity)
 
 function assertSame(actual: Buffer | number, expected: Uint8Array, what: string): void {
-  assert.ok(typeof actual !== 'number' && actual.equals(expected), `${what}: ${actual}`)
+  if (typeof actual === 'number') assert.unreachable(`${what}: status ${actual}`)
+  else assert.ok(actual.equals(expected), `${what}: other bytes`)
 }
 
 const HELLO = [...Buffer.from('hello')]

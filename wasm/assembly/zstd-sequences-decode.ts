@@ -245,19 +245,16 @@ function execute(
   const literalsEnd = literals + literalsLength
   let spent = left
   for (; count > 0; count--) {
-    const lengthEntry = load<u64>(lengthState)
-    const offsetEntry = load<u64>(offsetState)
-    const matchEntry = load<u64>(matchState)
-    const offsetBits = <u32>(offsetEntry >>> 32) & 0xff
-    const matchBits = <u32>(matchEntry >>> 32) & 0xff
-    const lengthBits = <u32>(lengthEntry >>> 32) & 0xff
+    const offsetBits: u32 = load<u8>(offsetState, 4)
+    const matchBits: u32 = load<u8>(matchState, 4)
+    const lengthBits: u32 = load<u8>(lengthState, 4)
     if (offsetBits > MAX_OFFSET_BITS) return CORRUPT
     bits = peekBits(stream, left)
-    const value = <u32>offsetEntry + topBits(bits, offsetBits)
+    const value = load<u32>(offsetState) + topBits(bits, offsetBits)
     bits <<= offsetBits
-    const size = <u32>matchEntry + topBits(bits, matchBits)
+    const size = load<u32>(matchState) + topBits(bits, matchBits)
     bits <<= matchBits
-    const run = <u32>lengthEntry + topBits(bits, lengthBits)
+    const run = load<u32>(lengthState) + topBits(bits, lengthBits)
     bits <<= lengthBits
     const extraBits = offsetBits + matchBits + lengthBits
     left -= extraBits
@@ -266,14 +263,14 @@ function execute(
 
     // The last sequence has no next states: what is read for it then is not used.
     if (extraBits > 31) bits = peekBits(stream, left)
-    const lengthStep = <u32>(lengthEntry >>> 40) & 0xff
-    const matchStep = <u32>(matchEntry >>> 40) & 0xff
-    const offsetStep = <u32>(offsetEntry >>> 40) & 0xff
-    lengthState = lengths + ((<u32>(lengthEntry >>> 48) + topBits(bits, lengthStep)) << 3)
+    const lengthStep: u32 = load<u8>(lengthState, 5)
+    const matchStep: u32 = load<u8>(matchState, 5)
+    const offsetStep: u32 = load<u8>(offsetState, 5)
+    lengthState = lengths + ((<u32>load<u16>(lengthState, 6) + topBits(bits, lengthStep)) << 3)
     bits <<= lengthStep
-    matchState = matches + ((<u32>(matchEntry >>> 48) + topBits(bits, matchStep)) << 3)
+    matchState = matches + ((<u32>load<u16>(matchState, 6) + topBits(bits, matchStep)) << 3)
     bits <<= matchStep
-    offsetState = offsets + ((<u32>(offsetEntry >>> 48) + topBits(bits, offsetStep)) << 3)
+    offsetState = offsets + ((<u32>load<u16>(offsetState, 6) + topBits(bits, offsetStep)) << 3)
     left -= lengthStep + matchStep + offsetStep
 
     const distance = value > 3 ? newOffset(value - 3) : oldOffset(run === 0 ? value + 1 : value)
