@@ -9,6 +9,8 @@ import {
   BATCH_HEADER_BYTES,
   CODEC_LZ4,
   CODEC_NONE,
+  CODEC_SNAPPY,
+  CODEC_ZSTD,
   CORRUPT,
   OUT_OF_ROOM,
   SCRATCH,
@@ -30,8 +32,9 @@ type Decoder = (
 
 /** Who inflates what, by the codec of a batch's attributes. */
 const DECODERS: Partial<Record<number, Decoder>> = {
-  [CODEC_LZ4]: (kernel, src, length, dst, capacity) =>
-    kernel.lz4Unframe(src, length, dst, capacity),
+  [CODEC_SNAPPY]: (kernel, ...window) => kernel.snappyDecode(...window),
+  [CODEC_LZ4]: (kernel, ...window) => kernel.lz4Unframe(...window),
+  [CODEC_ZSTD]: (kernel, ...window) => kernel.zstdUnframe(...window),
 }
 
 /** What a batch's header says of it. */

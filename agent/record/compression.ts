@@ -1,7 +1,7 @@
 // Codecs of record batches: the low three bits of a batch's attributes.
 //
-// gzip by node:zlib, LZ4 by the kernel. Snappy and zstd are named but not read in this version: an
-// edge that cannot look into a batch must not take it, since one unreadable batch stops its mirror.
+// gzip by node:zlib, the others by the kernel. An edge that cannot look into a batch must not take it,
+// since one unreadable batch stops its mirror.
 
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { OUT_OF_ROOM, UNSUPPORTED } from '../../wasm/assembly/limits.ts'
@@ -10,11 +10,9 @@ import { codeOf } from '../base/errors.ts'
 
 export const CODEC_NONE = 0
 export const CODEC_GZIP = 1
-export const CODEC_SNAPPY = 2
 export const CODEC_LZ4 = 3
-export const CODEC_ZSTD = 4
 
-/** The codecs that can be written and read here. */
+/** The codecs that can be written here. */
 export type Codec = typeof CODEC_NONE | typeof CODEC_GZIP | typeof CODEC_LZ4
 
 const NAMES = ['none', 'gzip', 'snappy', 'lz4', 'zstd']

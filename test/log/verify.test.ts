@@ -426,8 +426,8 @@ test('finds records that are wrong under a right CRC', async () => {
   assert.equal(await damagesOf(miscounted), [['2 records for 3 offsets', 0, 3]])
   const garbled = resealed((batch) => batch.writeUInt8(0xff, BATCH.records))
   assert.match(String((await damagesOf(garbled))[0]), 'records break their format')
-  const unreadable = resealed((batch) => batch.writeInt16BE(4, BATCH.attributes))
-  assert.equal(await damagesOf(unreadable), [['zstd records: unsupported', 0, 3]])
+  const unreadable = resealed((batch) => batch.writeInt16BE(5, BATCH.attributes))
+  assert.equal(await damagesOf(unreadable), [['codec 5 records: unsupported', 0, 3]])
 })
 
 test('what no repair knows how to mend says what becomes of it', async () => {

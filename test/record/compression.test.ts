@@ -5,8 +5,6 @@ import {
   CODEC_GZIP,
   CODEC_LZ4,
   CODEC_NONE,
-  CODEC_SNAPPY,
-  CODEC_ZSTD,
   codecName,
   compress,
   decompress,
@@ -33,7 +31,7 @@ test('every codec gives back what it was given, up to the limit and not beyond',
 })
 
 test('codecs that are not read, and LZ4 dictionaries, are unsupported', () => {
-  for (const codec of [CODEC_SNAPPY, CODEC_ZSTD, 5, 6, 7]) {
+  for (const codec of [5, 6, 7]) {
     assert.equal(decompress(codec, BYTES, 20_000, codecs), { kind: 'unsupported' })
   }
   const dictionary = Buffer.from('04224d186140c000000000', 'hex')

@@ -43,8 +43,10 @@ function fortyRecords() {
   })
 }
 
+const COMPRESSED = ['gzip', 'snappy', 'lz4', 'zstd']
+
 test('reads every record of the Java client, whatever the codec', () => {
-  for (const name of ['none', 'idempotent', 'gzip', 'lz4']) {
+  for (const name of ['none', 'idempotent', ...COMPRESSED]) {
     const records = [...decodeRecords(golden(name), codecs)]
     assert.equal(
       records,
@@ -55,20 +57,12 @@ test('reads every record of the Java client, whatever the codec', () => {
 })
 
 test('validates the batches of the Java client, and finds nothing to repair', () => {
-  for (const name of ['none', 'idempotent', 'gzip', 'lz4']) {
+  for (const name of ['none', 'idempotent', ...COMPRESSED]) {
     const batch = golden(name)
     const verdict = validateBatch(batch, LIMITS, codecs)
     assert.is(verdict.kind, 'valid', name)
     assert.is(verdict.kind === 'valid' && verdict.repaired, false)
     assert.equal(batch, golden(name), 'untouched')
-  }
-  for (const name of ['snappy', 'zstd']) {
-    const verdict = validateBatch(golden(name), LIMITS, codecs)
-    assert.is(verdict.kind === 'invalid' && verdict.error, 'UNSUPPORTED_COMPRESSION_TYPE')
-    assert.throws(
-      () => [...decodeRecords(golden(name), codecs)],
-      (error: { code?: string }) => error.code === 'INPUT_CODEC',
-    )
   }
 })
 
@@ -97,7 +91,7 @@ function inflated(batch: Buffer): Buffer {
 
 test('compressed batches hold the same encoded records', () => {
   const plain = golden('none').subarray(61)
-  for (const name of ['gzip', 'lz4']) {
+  for (const name of COMPRESSED) {
     const verdict = validateBatch(golden(name), LIMITS, codecs)
     assert.ok(verdict.kind === 'valid' && verdict.recordsBytes === plain.length, name)
     assert.equal(inflated(golden(name)), plain, name)

@@ -120,7 +120,8 @@ test('only codec bits may be set in the attributes', () => {
   assert.is(withBits(0x30), 'INVALID_RECORD')
   for (let bit = 6; bit < 15; bit++) assert.is(withBits(1 << bit), 'INVALID_RECORD')
   assert.is(withBits(-0x8000), 'INVALID_RECORD')
-  for (const codec of [2, 4, 5, 6, 7]) assert.is(withBits(codec), 'UNSUPPORTED_COMPRESSION_TYPE')
+  for (const codec of [5, 6, 7]) assert.is(withBits(codec), 'UNSUPPORTED_COMPRESSION_TYPE')
+  for (const codec of [1, 2, 3, 4]) assert.is(withBits(codec), 'INVALID_RECORD')
 })
 
 test('counts must agree', () => {

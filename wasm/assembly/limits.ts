@@ -82,7 +82,9 @@ export const WRONG_TIMESTAMP = -6
 
 /** Codecs of a record batch, as in its attributes. */
 export const CODEC_NONE = 0
+export const CODEC_SNAPPY = 2
 export const CODEC_LZ4 = 3
+export const CODEC_ZSTD = 4
 
 /** Bytes of a record batch before its records. */
 export const BATCH_HEADER_BYTES = 61

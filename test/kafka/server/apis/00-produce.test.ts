@@ -122,16 +122,16 @@ test('what the log must not take is refused in the words of Kafka, and nothing i
   const two = Buffer.concat([producerBatch(['a']), producerBatch(['b'])])
   const shifted = producerBatch(['a'])
   shifted.writeBigInt64BE(5n, 0)
-  const zstd = producerBatch(['a'])
-  zstd.writeInt16BE(4, 21)
-  zstd.writeUInt32BE(codecs.crc32c(zstd.subarray(21)), 17)
+  const unknown = producerBatch(['a'])
+  unknown.writeInt16BE(5, 21)
+  unknown.writeUInt32BE(codecs.crc32c(unknown.subarray(21)), 17)
   const cases: [string, Buffer | null, string][] = [
     ['no batch', null, 'INVALID_RECORD'],
     ['an empty one', Buffer.alloc(0), 'INVALID_RECORD'],
     ['a wrong CRC', damaged, 'CORRUPT_MESSAGE'],
     ['two batches', two, 'INVALID_RECORD'],
     ['a base offset', shifted, 'INVALID_RECORD'],
-    ['zstd', zstd, 'UNSUPPORTED_COMPRESSION_TYPE'],
+    ['a codec nobody knows', unknown, 'UNSUPPORTED_COMPRESSION_TYPE'],
     ['too many bytes', producerBatch(['x'.repeat(3000)]), 'MESSAGE_TOO_LARGE'],
   ]
   for (const [title, records, expected] of cases) {
