@@ -1,5 +1,5 @@
-// What one would write without kernels: records by plain JavaScript into one buffer that stays, LZ4 and
-// CRC-32C by native add-ons.
+// What one would write without kernels: records by plain JavaScript into one buffer that stays, and read
+// where they lie; LZ4 and CRC-32C by native add-ons.
 
 import type { Peers } from './wasm-peers.ts'
 
@@ -10,6 +10,9 @@ export class PlainBatch {
   readonly #crc: NonNullable<Peers['nodeRs']>
   readonly #records = Buffer.alloc(1 << 20)
   #end = 0
+  /** What is being read, and where. */
+  #bytes: Buffer = this.#records
+  #at = 0
 
   constructor(lz4: NonNullable<Peers['lz4Napi']>, crc: NonNullable<Peers['nodeRs']>) {
     this.#lz4 = lz4
@@ -38,6 +41,37 @@ export class PlainBatch {
     return batch
   }
 
+  /** Whether CRC, count, lengths and deltas of a sealed batch are right. */
+  check(batch: Buffer): boolean {
+    if (this.#crc.crc32c(batch.subarray(21)) !== batch.readUInt32BE(17)) return false
+    this.#bytes = this.#lz4.decompressFrameSync(batch.subarray(HEADER_BYTES))
+    this.#at = 0
+    const count = batch.readInt32BE(57)
+    for (let i = 0; i < count; i++) {
+      const size = this.#read()
+      const end = this.#at + size
+      if (size <= 0 || end > this.#bytes.length || this.#bytes[this.#at++] !== 0) return false
+      this.#read()
+      if (this.#read() !== i) return false
+      for (let field = 0; field < 2; field++) {
+        const length = this.#read()
+        this.#at += Math.max(0, length)
+      }
+      if (this.#read() !== 0 || this.#at !== end) return false
+    }
+    return this.#at === this.#bytes.length
+  }
+
+  #read(): number {
+    let [z, shift, byte] = [0, 0, 0x80]
+    while (byte > 0x7f && shift < 32) {
+      byte = this.#bytes[this.#at++] ?? 0
+      z |= (byte & 0x7f) << shift
+      shift += 7
+    }
+    return (z >>> 1) ^ -(z & 1)
+  }
+
   #record(offsetDelta: number, timestampDelta: number, key: Buffer, value: Buffer): void {
     const body =
       2 +
@@ -51,12 +85,12 @@ export class PlainBatch {
     this.#records[this.#end++] = 0
     this.#varint(timestampDelta)
     this.#varint(offsetDelta)
-    this.#bytes(key)
-    this.#bytes(value)
+    this.#put(key)
+    this.#put(value)
     this.#records[this.#end++] = 0
   }
 
-  #bytes(bytes: Buffer): void {
+  #put(bytes: Buffer): void {
     this.#varint(bytes.length)
     this.#records.set(bytes, this.#end)
     this.#end += bytes.length

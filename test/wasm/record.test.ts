@@ -160,6 +160,43 @@ test('scans good records, remembers the greatest timestamp delta', () => {
   }
 })
 
+test('scans records whose numbers have any size, up to the end of the window', () => {
+  for (const bits of [0, 5, 6, 7, 12, 13, 14, 19, 20, 21]) {
+    const [some, none] = [Buffer.alloc(2 ** bits), Buffer.alloc(0)]
+    for (const [key, value] of [
+      [some, none],
+      [null, some],
+      [none, null],
+      [some, some],
+    ] as const) {
+      const bytes = encodeRecord({ ...NOTHING, timestampDelta: -(2 ** bits), key, value })
+      assert.is(scan(bytes, 1), 0, `${bits} bits`)
+      assert.is(kernel.scanMaxTimestamp(), -(2 ** bits))
+      for (const cut of [1, 2, 3]) assert.is(scan(bytes.subarray(0, -cut), 1), CORRUPT)
+    }
+  }
+  // Offset deltas of three bytes.
+  const { bytes } = manyRecords(9000)
+  assert.is(scan(bytes, 9000), 0)
+  assert.is(scan(bytes, 8999), WRONG_COUNT)
+})
+
+test('what lies behind the window changes nothing', () => {
+  const random = new SeededRandom(8)
+  const { bytes } = manyRecords(3)
+  for (let round = 0; round < 3000; round++) {
+    const damaged = Buffer.from(bytes)
+    if (random.chance(0.5)) damaged[random.below(bytes.length)] = random.below(256)
+    const length = random.chance(0.5) ? bytes.length : random.below(bytes.length)
+    const statuses = [0, 0xff, 0x80, 1].map((behind) => {
+      kernel.u8.fill(behind, SCRATCH, SCRATCH + bytes.length + 64)
+      kernel.u8.set(damaged.subarray(0, length), SCRATCH)
+      return kernel.scanRecords(SCRATCH, length, 3)
+    })
+    assert.is(new Set(statuses).size, 1, `seed 8, round ${round}: ${statuses}`)
+  }
+})
+
 test('tells a wrong count, a wrong delta, a wrong timestamp and damage apart', () => {
   const { bytes, starts } = manyRecords(10)
   assert.is(scan(bytes, 9), WRONG_COUNT)
