@@ -22,23 +22,33 @@ const CHUNK: u32 = 8192
  */
 export function fold(state: u32, src: usize, length: u32, unit: u32, dst: usize): void {
   const span: u32 = DEGREE * unit
-  memory.fill(CRC_QUOTIENT, 0, span)
-  let left = length - span
+  clear(CRC_QUOTIENT, span)
   // Only the first four bytes look at the oldest history, which is where the state belongs.
   store<u32>(CRC_QUOTIENT, state)
-  while (left !== 0) {
-    const size = min<u32>(left, CHUNK)
+  let left = length - span
+  let size = min<u32>(left, CHUNK)
+  while (true) {
     if (unit === 16) divideBy16(src, size)
     else divideBy4(src, size)
     src += size
     left -= size
+    if (left === 0) break
     memory.copy(CRC_QUOTIENT, CRC_QUOTIENT + size, span)
+    size = min<u32>(left, CHUNK)
   }
-  memory.fill(CRC_QUOTIENT + span, 0, span)
+  const history = CRC_QUOTIENT + size
+  clear(history + span, span)
   for (let i: u32 = 0; i < span; i += 16) {
-    const h = CRC_QUOTIENT + i
-    const sum = unit === 16 ? taps16(h) : taps4(h)
+    const sum = unit === 16 ? taps16(history + i) : taps4(history + i)
     v128.store(dst + i, v128.xor(v128.load(src + i), sum))
+  }
+}
+
+/** A loop, as calling out for so few bytes takes longer. */
+function clear(ptr: usize, length: u32): void {
+  for (const end = ptr + length; ptr < end; ptr += 32) {
+    v128.store(ptr, i64x2(0, 0))
+    v128.store(ptr, i64x2(0, 0), 16)
   }
 }
 

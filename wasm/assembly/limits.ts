@@ -56,7 +56,7 @@ export const CRC_NIBBLES = 0xd4000
 export const CRC_NIBBLES_BYTES = 0x800
 /** Folding: the running quotient, and what one fold and the next leave of the message. */
 export const CRC_QUOTIENT = 0xd5000
-export const CRC_QUOTIENT_BYTES = 0x2680
+export const CRC_QUOTIENT_BYTES = 0x2d00
 export const CRC_FOLDED = 0xd8000
 export const CRC_FOLDED_BYTES = 0x680
 export const CRC_REST = 0xd9000
