@@ -4,14 +4,14 @@
 // - Appending, combining and patching are linear over GF(2): crc(a‖b) = crc(a)·x^(8·|b|) + crc(b).
 // - Long messages are folded (crc32c-fold) until nibble tables (crc32c-nibble) finish them.
 
-import { DEGREE, POLYNOMIAL, X8 } from './crc-polynomial'
-import { fold } from './crc32c-fold'
+import { POLYNOMIAL, X8 } from './crc-polynomial'
+import { fold, LONG_REMAINDER, SHORT_REMAINDER } from './crc32c-fold'
 import { initNibbles, nibbleUpdate } from './crc32c-nibble'
 import { CRC_ADVANCE, CRC_FOLDED, CRC_REST } from './limits'
 
 /** Lengths from which a fold by units of 4, and of 16 bytes before that, is faster than without it. */
-const FOLD_FROM_4: u32 = 768
-const FOLD_FROM_16: u32 = 4096
+const FOLD_FROM_4: u32 = 640
+const FOLD_FROM_16: u32 = 12288
 
 export function initCrcTables(): void {
   initNibbles()
@@ -64,10 +64,10 @@ export function rawUpdate(state: u32, ptr: usize, length: u32): u32 {
   const whole = length & ~15
   if (whole >= FOLD_FROM_16) {
     fold(state, ptr, whole, 16, CRC_FOLDED)
-    fold(0, CRC_FOLDED, DEGREE * 16, 4, CRC_REST)
+    fold(0, CRC_FOLDED, LONG_REMAINDER, 4, CRC_REST)
   } else fold(state, ptr, whole, 4, CRC_REST)
-  v128.store(CRC_REST + DEGREE * 4, v128.load(ptr + whole))
-  return nibbleUpdate(0, CRC_REST, DEGREE * 4 + (length & 15))
+  v128.store(CRC_REST + SHORT_REMAINDER, v128.load(ptr + whole))
+  return nibbleUpdate(0, CRC_REST, SHORT_REMAINDER + (length & 15))
 }
 
 export function crc32c(ptr: usize, length: u32): u32 {

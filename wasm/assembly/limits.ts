@@ -56,10 +56,10 @@ export const CRC_NIBBLES = 0xd4000
 export const CRC_NIBBLES_BYTES = 0x800
 /** Folding: the running quotient, and what one fold and the next leave of the message. */
 export const CRC_QUOTIENT = 0xd5000
-export const CRC_QUOTIENT_BYTES = 0x2d00
-export const CRC_FOLDED = 0xd8000
-export const CRC_FOLDED_BYTES = 0x680
-export const CRC_REST = 0xd9000
+export const CRC_QUOTIENT_BYTES = 0x3a20
+export const CRC_FOLDED = 0xd9000
+export const CRC_FOLDED_BYTES = 0xd10
+export const CRC_REST = 0xda000
 export const CRC_REST_BYTES = 0x1b0
 /** Where the compiler puts `memory.data`: `memoryBase` of asconfig.json. */
 export const CONSTANTS = 0xf8000
