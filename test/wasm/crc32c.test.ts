@@ -24,19 +24,44 @@ test('equals the published vectors', () => {
   assert.is(crcOf(Uint8Array.from({ length: 32 }, (_, i) => 31 - i)), 0x113fdb5c)
 })
 
-test('equals the twin at every length to 2 KB, at every alignment', () => {
-  const bytes = new SeededRandom(1).bytes(2048)
-  // The twin's running value, so that the whole test stays linear.
-  for (let length = 0; length <= 2048; length++) {
+test('equals the twin at every length to 4 KB, at every alignment, whatever lies behind', () => {
+  const bytes = new SeededRandom(1).bytes(4096)
+  for (let length = 0; length <= 4096; length++) {
     const piece = bytes.subarray(0, length)
-    assert.is(crcOf(piece, INGRESS + (length % 17)), crc32cTwin(piece), `${length} bytes`)
+    const at = INGRESS + (length % 17)
+    kernel.u8.fill(length, at + length, at + length + 32)
+    assert.is(crcOf(piece, at), crc32cTwin(piece), `${length} bytes`)
+  }
+})
+
+test('equals the twin for 100,000 short messages after any CRC', () => {
+  const random = new SeededRandom(8)
+  kernel.u8.set(random.bytes(8192), INGRESS)
+  for (let i = 0; i < 100_000; i++) {
+    const at = INGRESS + random.below(8000)
+    const length = random.below(48)
+    const before = kernel.u8.subarray(at, at + random.below(5))
+    const start = at + before.length
+    const crc = kernel.crcUpdate(crc32cTwin(before), start, length)
+    assert.is(crc, crc32cTwin(kernel.u8.subarray(at, start + length)))
   }
 })
 
 test('equals the twin at the edges of its loops, on random and on empty bytes', () => {
   const bytes = new SeededRandom(2).bytes(INGRESS_BYTES)
-  // 8608 and 16800 are whole chunks of the folding loop and its rest.
-  for (const edge of [4096, 8192, 8608, 16384, 16800, 65536, 262144, INGRESS_BYTES - 1]) {
+  // Where another fold begins, and whole chunks of a fold with what it leaves.
+  for (const edge of [
+    640,
+    8192,
+    8608,
+    11536,
+    12288,
+    16800,
+    19728,
+    65536,
+    262144,
+    INGRESS_BYTES - 1,
+  ]) {
     for (const length of [edge - 16, edge - 1, edge, edge + 1]) {
       const piece = bytes.subarray(0, length)
       assert.is(crcOf(piece), crc32cTwin(piece), `${length} bytes`)

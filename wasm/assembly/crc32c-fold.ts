@@ -110,10 +110,16 @@ function taps4(h: usize): v128 {
   return v128.xor(
     v128.xor(
       v128.xor(v128.load(h), v128.load(h, (SHORT_DEGREE - SHORT_GAP_6) * 4)),
-      v128.xor(v128.load(h, (SHORT_DEGREE - SHORT_GAP_5) * 4), v128.load(h, (SHORT_DEGREE - SHORT_GAP_4) * 4)),
+      v128.xor(
+        v128.load(h, (SHORT_DEGREE - SHORT_GAP_5) * 4),
+        v128.load(h, (SHORT_DEGREE - SHORT_GAP_4) * 4),
+      ),
     ),
     v128.xor(
-      v128.xor(v128.load(h, (SHORT_DEGREE - SHORT_GAP_3) * 4), v128.load(h, (SHORT_DEGREE - SHORT_GAP_2) * 4)),
+      v128.xor(
+        v128.load(h, (SHORT_DEGREE - SHORT_GAP_3) * 4),
+        v128.load(h, (SHORT_DEGREE - SHORT_GAP_2) * 4),
+      ),
       v128.load(h, (SHORT_DEGREE - SHORT_GAP_1) * 4),
     ),
   )

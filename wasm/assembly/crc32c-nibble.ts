@@ -66,10 +66,7 @@ function block(state: u32, ptr: usize, head: u32, vectors: u32): u32 {
   )
   let row: usize = CRC_NIBBLES + (vectors << 7)
   ptr += head
-  let next = v128.xor(
-    v128.load(ptr),
-    v128.swizzle(before, i8x16.add(lanes, i8x16.splat(<i8>head))),
-  )
+  let next = v128.xor(v128.load(ptr), v128.swizzle(before, i8x16.add(lanes, i8x16.splat(<i8>head))))
   if (head === 0) {
     m = next
     row -= 128
@@ -79,10 +76,22 @@ function block(state: u32, ptr: usize, head: u32, vectors: u32): u32 {
   while (true) {
     const low = v128.and(m, i8x16.splat(15))
     const high = i16x8.shr_u(v128.and(m, i8x16.splat(-16)), 4)
-    p0 = v128.xor(p0, v128.xor(v128.swizzle(v128.load(row), low), v128.swizzle(v128.load(row, 64), high)))
-    p1 = v128.xor(p1, v128.xor(v128.swizzle(v128.load(row, 16), low), v128.swizzle(v128.load(row, 80), high)))
-    p2 = v128.xor(p2, v128.xor(v128.swizzle(v128.load(row, 32), low), v128.swizzle(v128.load(row, 96), high)))
-    p3 = v128.xor(p3, v128.xor(v128.swizzle(v128.load(row, 48), low), v128.swizzle(v128.load(row, 112), high)))
+    p0 = v128.xor(
+      p0,
+      v128.xor(v128.swizzle(v128.load(row), low), v128.swizzle(v128.load(row, 64), high)),
+    )
+    p1 = v128.xor(
+      p1,
+      v128.xor(v128.swizzle(v128.load(row, 16), low), v128.swizzle(v128.load(row, 80), high)),
+    )
+    p2 = v128.xor(
+      p2,
+      v128.xor(v128.swizzle(v128.load(row, 32), low), v128.swizzle(v128.load(row, 96), high)),
+    )
+    p3 = v128.xor(
+      p3,
+      v128.xor(v128.swizzle(v128.load(row, 48), low), v128.swizzle(v128.load(row, 112), high)),
+    )
     if (row === CRC_NIBBLES) break
     row -= 128
     m = next
@@ -96,8 +105,46 @@ function block(state: u32, ptr: usize, head: u32, vectors: u32): u32 {
 /** The planes, each a lane further than the one before, as the state they stand for. */
 function merge(p0: v128, p1: v128, p2: v128, p3: v128): u32 {
   const zero = i64x2(0, 0)
-  const a1 = v128.shuffle<u8>(zero, p1, 0, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30)
-  const a2 = v128.shuffle<u8>(zero, p2, 0, 0, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29)
+  const a1 = v128.shuffle<u8>(
+    zero,
+    p1,
+    0,
+    16,
+    17,
+    18,
+    19,
+    20,
+    21,
+    22,
+    23,
+    24,
+    25,
+    26,
+    27,
+    28,
+    29,
+    30,
+  )
+  const a2 = v128.shuffle<u8>(
+    zero,
+    p2,
+    0,
+    0,
+    16,
+    17,
+    18,
+    19,
+    20,
+    21,
+    22,
+    23,
+    24,
+    25,
+    26,
+    27,
+    28,
+    29,
+  )
   const a3 = v128.shuffle<u8>(zero, p3, 0, 0, 0, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28)
   const b =
     (i32x4.extract_lane(p1, 3) >>> 24) ^
