@@ -28,13 +28,13 @@ import {
 import { CRC_QUOTIENT } from './limits'
 
 const CHUNK: u32 = 8192
-/** What a fold by units of 16 bytes leaves of a message, and what one by units of 4 leaves. */
+/** What a fold by units of 16 bytes leaves of a message, and what one by units of 2 leaves. */
 export const LONG_REMAINDER: u32 = LONG_DEGREE * 16
-export const SHORT_REMAINDER: u32 = SHORT_DEGREE * 4
+export const SHORT_REMAINDER: u32 = SHORT_DEGREE * 2
 
 /**
  * Replaces `length` bytes (a multiple of 16, more than remain) behind `state` by the remainder at `dst`;
- * the unit is 16, with the long multiple, or 4, with the short one.
+ * the unit is 16, with the long multiple, or 2, with the short one.
  */
 export function fold(state: u32, src: usize, length: u32, unit: u32, dst: usize): void {
   const span: u32 = unit === 16 ? LONG_REMAINDER : SHORT_REMAINDER
@@ -45,7 +45,7 @@ export function fold(state: u32, src: usize, length: u32, unit: u32, dst: usize)
   let size = min<u32>(left, CHUNK)
   while (true) {
     if (unit === 16) divideBy16(src, size)
-    else divideBy4(src, size)
+    else divideBy2(src, size)
     src += size
     left -= size
     if (left === 0) break
@@ -55,7 +55,7 @@ export function fold(state: u32, src: usize, length: u32, unit: u32, dst: usize)
   const history = CRC_QUOTIENT + size
   clear(history + span, span)
   for (let i: u32 = 0; i < span; i += 16) {
-    const sum = unit === 16 ? taps16(history + i) : taps4(history + i)
+    const sum = unit === 16 ? taps16(history + i) : taps2(history + i)
     v128.store(dst + i, v128.xor(v128.load(src + i), sum))
   }
 }
@@ -78,17 +78,17 @@ function divideBy16(src: usize, size: u32): void {
   if (h < end) v128.store(h, v128.xor(v128.load(src), taps16(h)), LONG_DEGREE * 16)
 }
 
-function divideBy4(src: usize, size: u32): void {
+function divideBy2(src: usize, size: u32): void {
   let h: usize = CRC_QUOTIENT
   const end = h + size
   for (; h + 32 <= end; h += 32) {
-    const a = v128.xor(v128.load(src), taps4(h))
-    const b = v128.xor(v128.load(src, 16), taps4(h + 16))
-    v128.store(h, a, SHORT_DEGREE * 4)
-    v128.store(h, b, SHORT_DEGREE * 4 + 16)
+    const a = v128.xor(v128.load(src), taps2(h))
+    const b = v128.xor(v128.load(src, 16), taps2(h + 16))
+    v128.store(h, a, SHORT_DEGREE * 2)
+    v128.store(h, b, SHORT_DEGREE * 2 + 16)
     src += 32
   }
-  if (h < end) v128.store(h, v128.xor(v128.load(src), taps4(h)), SHORT_DEGREE * 4)
+  if (h < end) v128.store(h, v128.xor(v128.load(src), taps2(h)), SHORT_DEGREE * 2)
 }
 
 /** The quotient at every gap before the place LONG_DEGREE·16 bytes behind `h`. */
@@ -105,22 +105,22 @@ function taps16(h: usize): v128 {
   )
 }
 
-/** The quotient at every gap before the place SHORT_DEGREE·4 bytes behind `h`. */
-function taps4(h: usize): v128 {
+/** The quotient at every gap before the place SHORT_DEGREE·2 bytes behind `h`. */
+function taps2(h: usize): v128 {
   return v128.xor(
     v128.xor(
-      v128.xor(v128.load(h), v128.load(h, (SHORT_DEGREE - SHORT_GAP_6) * 4)),
+      v128.xor(v128.load(h), v128.load(h, (SHORT_DEGREE - SHORT_GAP_6) * 2)),
       v128.xor(
-        v128.load(h, (SHORT_DEGREE - SHORT_GAP_5) * 4),
-        v128.load(h, (SHORT_DEGREE - SHORT_GAP_4) * 4),
+        v128.load(h, (SHORT_DEGREE - SHORT_GAP_5) * 2),
+        v128.load(h, (SHORT_DEGREE - SHORT_GAP_4) * 2),
       ),
     ),
     v128.xor(
       v128.xor(
-        v128.load(h, (SHORT_DEGREE - SHORT_GAP_3) * 4),
-        v128.load(h, (SHORT_DEGREE - SHORT_GAP_2) * 4),
+        v128.load(h, (SHORT_DEGREE - SHORT_GAP_3) * 2),
+        v128.load(h, (SHORT_DEGREE - SHORT_GAP_2) * 2),
       ),
-      v128.load(h, (SHORT_DEGREE - SHORT_GAP_1) * 4),
+      v128.load(h, (SHORT_DEGREE - SHORT_GAP_1) * 2),
     ),
   )
 }
