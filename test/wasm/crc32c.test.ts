@@ -1,7 +1,7 @@
 // CRC-32C against official vectors and a twin that goes bit by bit.
 
 import * as assert from 'uvu/assert'
-import { INGRESS, INGRESS_BYTES, SCRATCH } from '../../wasm/assembly/limits.ts'
+import { INGRESS, INGRESS_BYTES, MEMORY_BYTES, SCRATCH } from '../../wasm/assembly/limits.ts'
 import { Kernel } from '../../wasm/kernel.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { suite } from '../support/suite.ts'
@@ -123,6 +123,15 @@ test('patching keeps a wrong CRC wrong', () => {
   const patched = kernel.crcPatch(crcOf(bytes), SCRATCH, 3, 600)
   for (let i = 0; i < 3; i++) rotten[397 + i]! ^= i + 1
   assert.is.not(patched, crcOf(rotten))
+})
+
+test('reads at most 15 bytes behind its source, even at the end of the memory', () => {
+  const bytes = new SeededRandom(9).bytes(1024)
+  for (let length = 0; length <= 1024; length++) {
+    const piece = bytes.subarray(0, length)
+    const behind = length % 16 === 0 ? 0 : 15
+    assert.is(crcOf(piece, MEMORY_BYTES - behind - length), crc32cTwin(piece), `${length} bytes`)
+  }
 })
 
 test('results are unsigned', () => {

@@ -27,7 +27,7 @@ import {
 } from './crc-polynomial'
 import { CRC_QUOTIENT } from './limits'
 
-const CHUNK: u32 = 8192
+const CHUNK: u32 = 16384
 /** What a fold by units of 16 bytes leaves of a message, and what one by units of 2 leaves. */
 export const LONG_REMAINDER: u32 = LONG_DEGREE * 16
 export const SHORT_REMAINDER: u32 = SHORT_DEGREE * 2

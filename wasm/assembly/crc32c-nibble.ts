@@ -71,7 +71,7 @@ function block(state: u32, ptr: usize, head: u32, vectors: u32): u32 {
     m = next
     row -= 128
     ptr += 16
-    next = v128.load(ptr)
+    if (vectors > 1) next = v128.load(ptr)
   }
   while (true) {
     const low = v128.and(m, i8x16.splat(15))

@@ -66,8 +66,9 @@ export function rawUpdate(state: u32, ptr: usize, length: u32): u32 {
     fold(state, ptr, whole, 16, CRC_FOLDED)
     fold(0, CRC_FOLDED, LONG_REMAINDER, 2, CRC_REST)
   } else fold(state, ptr, whole, 2, CRC_REST)
-  v128.store(CRC_REST + SHORT_REMAINDER, v128.load(ptr + whole))
-  return nibbleUpdate(0, CRC_REST, SHORT_REMAINDER + (length & 15))
+  const odd = length & 15
+  if (odd !== 0) v128.store(CRC_REST + SHORT_REMAINDER, v128.load(ptr + whole))
+  return nibbleUpdate(0, CRC_REST, SHORT_REMAINDER + odd)
 }
 
 export function crc32c(ptr: usize, length: u32): u32 {

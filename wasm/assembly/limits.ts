@@ -56,11 +56,11 @@ export const CRC_NIBBLES = 0xd4000
 export const CRC_NIBBLES_BYTES = 0x800
 /** Folding: the running quotient, and what one fold and the next leave of the message. */
 export const CRC_QUOTIENT = 0xd5000
-export const CRC_QUOTIENT_BYTES = 0x3a20
-export const CRC_FOLDED = 0xd9000
+export const CRC_QUOTIENT_BYTES = 0x5a20
+export const CRC_FOLDED = 0xdb000
 export const CRC_FOLDED_BYTES = 0xd10
-export const CRC_REST = 0xda000
-export const CRC_REST_BYTES = 0x1b0
+export const CRC_REST = 0xdc000
+export const CRC_REST_BYTES = 0xe0
 /** Where the compiler puts `memory.data`: `memoryBase` of asconfig.json. */
 export const CONSTANTS = 0xf8000
 export const CONSTANTS_BYTES = 0x8000

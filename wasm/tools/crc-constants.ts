@@ -45,7 +45,7 @@ export function wrongConstants(numbers: Record<string, number> = { ...constants 
   for (const [name, value] of Object.entries(expected))
     if (numbers[name] !== value) wrong.push(name)
   for (const [multiple, weight, step] of [
-    ['SHORT', 8, 4],
+    ['SHORT', 8, 2],
     ['LONG', 6, 16],
   ] as const) {
     const degree = numbers[`${multiple}_DEGREE`]!
