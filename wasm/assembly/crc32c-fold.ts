@@ -1,8 +1,8 @@
 // Folding: a long message becomes a short one with the same CRC, by whole vectors and XOR alone.
 //
-// - Q (one of two in crc-polynomial) is a multiple of the polynomial P, so a remainder by Q keeps the one by P.
-//   x + 1 divides P, hence Q(1) = 0: every multiple has an even number of terms.
-// - Squaring is linear over GF(2): Q(x)^2 = Q(x^2), and so Q(x^8), Q(x^32), Q(x^128) are multiples too.
+// - Q (one of two in crc-polynomial) is a multiple of the polynomial P, so a remainder by Q keeps the
+//   one by P. x + 1 divides P, hence Q(1) = 0: every multiple has an even number of terms.
+// - Squaring is linear over GF(2): Q(x)^2 = Q(x^2), and so Q(x^16) and Q(x^128) are multiples too.
 //   Dividing by Q(x^(8·unit)) moves whole units of `unit` bytes: no tables, no carry-less multiply.
 // - The long division: quotient[j] = message[j] + Σ quotient[j − gap·unit], over all gaps of Q. Vector by
 //   vector, as the smallest gap is wider than that. The last degree·unit bytes get no quotient of their
