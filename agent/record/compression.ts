@@ -9,7 +9,6 @@ import { codeOf } from '../base/errors.ts'
 
 export const CODEC_NONE = 0
 export const CODEC_GZIP = 1
-export const CODEC_SNAPPY = 2
 export const CODEC_LZ4 = 3
 export const CODEC_ZSTD = 4
 

@@ -5,6 +5,7 @@ import { INDEX } from '../../wasm/assembly/limits.ts'
 import { Kernel } from '../../wasm/kernel.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { suite } from '../support/suite.ts'
+import { searchTwin } from './twins.ts'
 
 const test = suite('wasm/index-search')
 const kernel = new Kernel()
@@ -48,6 +49,29 @@ test('finds the last time entry at or below, at real times and before 1970', () 
       for (const target of [...far, ...values.flatMap((v) => [v - 1, v, v + 1])]) {
         assert.is(kernel.searchTimeIndex(INDEX, count, target), floorOf(values, target))
       }
+    }
+  }
+})
+
+test('equals a search over a DataView at random counts and targets', () => {
+  const random = new SeededRandom(3)
+  const { view } = kernel
+  for (let round = 0; round < 100; round++) {
+    const count = random.below(5000)
+    const values = ascending(count, random.below(1000), random)
+    const end = (values.at(-1) ?? 0) + 10
+    for (const [i, value] of values.entries()) view.setInt32(INDEX + i * 8, value)
+    const offsetOf = (i: number) => view.getInt32(INDEX + i * 8)
+    const targets = Array.from({ length: 50 }, () => random.below(end))
+    for (const target of targets) {
+      const twin = searchTwin(count, target, offsetOf)
+      assert.is(kernel.searchOffsetIndex(INDEX, count, target), twin)
+    }
+    for (const [i, value] of values.entries()) view.setBigInt64(INDEX + i * 12, BigInt(value))
+    const timeOf = (i: number) => Number(view.getBigInt64(INDEX + i * 12))
+    for (const target of targets) {
+      const twin = searchTwin(count, target, timeOf)
+      assert.is(kernel.searchTimeIndex(INDEX, count, target), twin)
     }
   }
 })

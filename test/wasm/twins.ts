@@ -26,6 +26,22 @@ export function crc32cTwin(bytes: Uint8Array): number {
   return ~crc >>> 0
 }
 
+/** Floor search by halves: the last entry whose key is at most `wanted`, or −1. */
+export function searchTwin(
+  count: number,
+  wanted: number,
+  keyOf: (entry: number) => number,
+): number {
+  let low = 0
+  let high = count
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (keyOf(middle) <= wanted) low = middle + 1
+    else high = middle
+  }
+  return low - 1
+}
+
 /** xxHash-32 with seed 0, in BigInt so that no overflow is left to chance. */
 export function xxh32Twin(bytes: Uint8Array): number {
   const [p1, p2, p3, p4, p5] = [0x9e3779b1n, 0x85ebca77n, 0xc2b2ae3dn, 0x27d4eb2fn, 0x165667b1n]

@@ -1,99 +1,114 @@
-// CRC-32C of up to 256 bytes at once, by vector look-ups of half bytes.
+// CRC-32C of up to a few hundred bytes: sixteen bytes at a time through 4-bit tables, without folding.
 //
-//   block     V0 │ V1 │ … │ Vlast                    whole vectors of 16 bytes
-//   becomes   │ p0 p1 p2 p3 at each of 16 lanes │    19 bytes with the same remainder
+// - A byte b that stands 16·d bytes before its lane in the last vector weighs b·x^(128·d) there. Modulo
+//   the polynomial, b·x^(128·d + 24) is four bytes, which replace b: one at its own lane, three behind.
+//   They are linear in b, so each is one look-up of the low and one of the high nibble: a swizzle.
+// - The four bytes of all lanes add up in four planes. Plane k belongs k lanes further, hence 19 bytes:
+//   A, a vector, and B, the three behind it. A·x^24 + B = M·x^24, so M·x^32, which is the CRC, is that
+//   of A with B added to its low three bytes.
+// - Zeros before a message change nothing: the odd bytes go first, moved to the end of a vector.
 //
-// - A byte that has 16·d bytes between it and the same lane of the last vector may be replaced by the
-//   four bytes of the state that it and 16·d − 1 zeros leave behind, XORed in at that lane: a state
-//   belongs to the four bytes that follow it.
-// - That state is linear in the byte, so it is the XOR of what its two halves leave: tables of 16, which
-//   `i8x16.swizzle` looks up for 16 lanes at once. One table for each of the four bytes ("planes"), each
-//   half and each distance: 16 × 8 × 16 bytes.
-// - What stays after the last lane, three bytes, is state for whatever comes next.
+// Layout of CRC_NIBBLES: for each d < 16, planes 0…3 of the low nibble, then of the high one.
 
-import { CRC_NIBBLES } from './limits'
+import { POLYNOMIAL } from './crc-polynomial'
+import { CRC_NIBBLES, CRC_TABLES } from './limits'
 
-/** Bytes that one pass takes at most: as many vectors as there are distances. */
-export const NIBBLE_BLOCK: u32 = 256
-/** Of a distance: two halves of four planes. */
-const ROW: u32 = 128
-
-/** `byteTable`: the state that each byte leaves, 256 u32. */
-export function initNibbles(byteTable: usize): void {
-  for (let half: u32 = 0; half < 2; half++) {
-    for (let value: u32 = 0; value < 16; value++) {
-      const byte = value << (half << 2)
-      // Nothing lies between a byte of the last vector and its lane.
-      let state: u32 = byte
-      for (let distance: u32 = 0; distance < 16; distance++) {
-        const at = CRC_NIBBLES + distance * ROW + (half << 6) + value
-        store<u8>(at, state)
-        store<u8>(at, state >>> 8, 16)
-        store<u8>(at, state >>> 16, 32)
-        store<u8>(at, state >>> 24, 48)
-        for (let i = 0; i < 16; i++) {
-          state = (state >>> 8) ^ load<u32>(byteTable + ((state & 0xff) << 2))
-        }
-      }
+/** Table t of CRC_TABLES is a byte followed by t zero bytes. */
+export function initNibbles(): void {
+  for (let i: u32 = 0; i < 256; i++) {
+    let c = i
+    for (let k = 0; k < 8; k++) c = (c >>> 1) ^ (c & 1 ? POLYNOMIAL : 0)
+    store<u32>(CRC_TABLES + (i << 2), c)
+  }
+  for (let i: u32 = 256; i < 16 * 256; i++) {
+    const c = load<u32>(CRC_TABLES + ((i - 256) << 2))
+    store<u32>(CRC_TABLES + (i << 2), (c >>> 8) ^ load<u32>(CRC_TABLES + ((c & 0xff) << 2)))
+  }
+  for (let i: u32 = 0; i < 32; i++) {
+    const high = i >>> 4
+    let moved = high ? (i & 15) << 4 : i
+    for (let d: u32 = 0; d < 16; d++) {
+      const row = CRC_NIBBLES + (d << 7) + (high << 6) + (i & 15)
+      for (let k: u32 = 0; k < 4; k++) store<u8>(row + (k << 4), moved >>> (k << 3))
+      moved = slice16(i32x4(moved, 0, 0, 0))
     }
   }
 }
 
-/** Where `nibbleBlock` leaves the bytes behind its 16: XOR them into the state after those. */
-let rest: u32 = 0
-
-export function nibbleRest(): u32 {
-  return rest
+/** The raw state after `length` more bytes. */
+export function nibbleUpdate(state: u32, ptr: usize, length: u32): u32 {
+  if (length < 16) return byteUpdate(state, ptr, length)
+  let head = length & 15
+  while (length >= 16) {
+    const vectors = min<u32>((length - head) >>> 4, head === 0 ? 16 : 15)
+    state = block(state, ptr, head, vectors)
+    ptr += head + (vectors << 4)
+    length -= head + (vectors << 4)
+    head = 0
+  }
+  return state
 }
 
-/**
- * `length` bytes (a multiple of 16, NIBBLE_BLOCK at most) behind `state`: 16 bytes with the same
- * remainder, and `nibbleRest`.
- */
-export function nibbleBlock(state: u32, ptr: usize, length: u32): v128 {
-  const low = i8x16.splat(15)
-  let p0 = i8x16.splat(0)
-  let p1 = p0
-  let p2 = p0
-  let p3 = p0
-  let row: usize = CRC_NIBBLES + ((length >>> 4) - 1) * ROW
-  const end = ptr + length
-  let vector = v128.xor(v128.load(ptr), i32x4(state, 0, 0, 0))
+/** `head` odd bytes and then `vectors` whole vectors, sixteen vectors at most. */
+function block(state: u32, ptr: usize, head: u32, vectors: u32): u32 {
+  const lanes = i8x16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+  const zero = i64x2(0, 0)
+  let p0 = zero
+  let p1 = zero
+  let p2 = zero
+  let p3 = zero
+  // The state belongs to the first four bytes, wherever head and first vector part. A swizzle gives 0
+  // for lanes that do not exist.
+  const before = i32x4(state, 0, 0, 0)
+  let m = v128.swizzle(
+    v128.xor(v128.load(ptr), before),
+    i8x16.add(lanes, i8x16.splat(<i8>(head - 16))),
+  )
+  let row: usize = CRC_NIBBLES + (vectors << 7)
+  ptr += head
+  let next = v128.xor(v128.load(ptr), v128.swizzle(before, i8x16.add(lanes, i8x16.splat(<i8>head))))
+  if (head === 0) {
+    m = next
+    row -= 128
+    ptr += 16
+    if (vectors > 1) next = v128.load(ptr)
+  }
   while (true) {
-    const l = v128.and(vector, low)
-    const h = i8x16.shr_u(vector, 4)
+    const low = v128.and(m, i8x16.splat(15))
+    const high = i16x8.shr_u(v128.and(m, i8x16.splat(-16)), 4)
     p0 = v128.xor(
       p0,
-      v128.xor(v128.swizzle<i8>(v128.load(row), l), v128.swizzle<i8>(v128.load(row, 64), h)),
+      v128.xor(v128.swizzle(v128.load(row), low), v128.swizzle(v128.load(row, 64), high)),
     )
     p1 = v128.xor(
       p1,
-      v128.xor(v128.swizzle<i8>(v128.load(row, 16), l), v128.swizzle<i8>(v128.load(row, 80), h)),
+      v128.xor(v128.swizzle(v128.load(row, 16), low), v128.swizzle(v128.load(row, 80), high)),
     )
     p2 = v128.xor(
       p2,
-      v128.xor(v128.swizzle<i8>(v128.load(row, 32), l), v128.swizzle<i8>(v128.load(row, 96), h)),
+      v128.xor(v128.swizzle(v128.load(row, 32), low), v128.swizzle(v128.load(row, 96), high)),
     )
     p3 = v128.xor(
       p3,
-      v128.xor(v128.swizzle<i8>(v128.load(row, 48), l), v128.swizzle<i8>(v128.load(row, 112), h)),
+      v128.xor(v128.swizzle(v128.load(row, 48), low), v128.swizzle(v128.load(row, 112), high)),
     )
+    if (row === CRC_NIBBLES) break
+    row -= 128
+    m = next
     ptr += 16
-    if (ptr === end) break
-    row -= ROW
-    vector = v128.load(ptr)
+    // Behind the last vector only when that has been taken: no further than the window.
+    next = row === CRC_NIBBLES ? zero : v128.load(ptr)
   }
   return merge(p0, p1, p2, p3)
 }
 
-/** Moves each plane by its place: 16 bytes, and three behind them. */
-function merge(p0: v128, p1: v128, p2: v128, p3: v128): v128 {
-  const zero = i8x16.splat(0)
-  // prettier-ignore
-  const one = v128.shuffle<u8>(
+/** The planes, each a lane further than the one before, as the state they stand for. */
+function merge(p0: v128, p1: v128, p2: v128, p3: v128): u32 {
+  const zero = i64x2(0, 0)
+  const a1 = v128.shuffle<u8>(
     zero,
     p1,
-    15,
+    0,
     16,
     17,
     18,
@@ -110,11 +125,11 @@ function merge(p0: v128, p1: v128, p2: v128, p3: v128): v128 {
     29,
     30,
   )
-  const two = v128.shuffle<u8>(
+  const a2 = v128.shuffle<u8>(
     zero,
     p2,
-    14,
-    15,
+    0,
+    0,
     16,
     17,
     18,
@@ -130,29 +145,43 @@ function merge(p0: v128, p1: v128, p2: v128, p3: v128): v128 {
     28,
     29,
   )
-  const three = v128.shuffle<u8>(
-    zero,
-    p3,
-    13,
-    14,
-    15,
-    16,
-    17,
-    18,
-    19,
-    20,
-    21,
-    22,
-    23,
-    24,
-    25,
-    26,
-    27,
-    28,
+  const a3 = v128.shuffle<u8>(zero, p3, 0, 0, 0, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28)
+  const b =
+    (i32x4.extract_lane(p1, 3) >>> 24) ^
+    (i32x4.extract_lane(p2, 3) >>> 16) ^
+    (i32x4.extract_lane(p3, 3) >>> 8)
+  return slice16(v128.xor(v128.xor(p0, a1), v128.xor(a2, a3))) ^ b
+}
+
+/** The state after one vector: slicing by 16. */
+function slice16(m: v128): u32 {
+  const a = <u32>i32x4.extract_lane(m, 0)
+  const b = <u32>i32x4.extract_lane(m, 1)
+  const c = <u32>i32x4.extract_lane(m, 2)
+  const d = <u32>i32x4.extract_lane(m, 3)
+  return (
+    load<u32>((a << 2) & 0x3fc, CRC_TABLES + 15 * 1024) ^
+    load<u32>((a >>> 6) & 0x3fc, CRC_TABLES + 14 * 1024) ^
+    load<u32>((a >>> 14) & 0x3fc, CRC_TABLES + 13 * 1024) ^
+    load<u32>((a >>> 22) & 0x3fc, CRC_TABLES + 12 * 1024) ^
+    load<u32>((b << 2) & 0x3fc, CRC_TABLES + 11 * 1024) ^
+    load<u32>((b >>> 6) & 0x3fc, CRC_TABLES + 10 * 1024) ^
+    load<u32>((b >>> 14) & 0x3fc, CRC_TABLES + 9 * 1024) ^
+    load<u32>((b >>> 22) & 0x3fc, CRC_TABLES + 8 * 1024) ^
+    load<u32>((c << 2) & 0x3fc, CRC_TABLES + 7 * 1024) ^
+    load<u32>((c >>> 6) & 0x3fc, CRC_TABLES + 6 * 1024) ^
+    load<u32>((c >>> 14) & 0x3fc, CRC_TABLES + 5 * 1024) ^
+    load<u32>((c >>> 22) & 0x3fc, CRC_TABLES + 4 * 1024) ^
+    load<u32>((d << 2) & 0x3fc, CRC_TABLES + 3 * 1024) ^
+    load<u32>((d >>> 6) & 0x3fc, CRC_TABLES + 2 * 1024) ^
+    load<u32>((d >>> 14) & 0x3fc, CRC_TABLES + 1024) ^
+    load<u32>((d >>> 22) & 0x3fc, CRC_TABLES)
   )
-  rest =
-    v128.extract_lane<u8>(p1, 15) ^
-    (v128.extract_lane<u32>(p2, 3) >>> 16) ^
-    (v128.extract_lane<u32>(p3, 3) >>> 8)
-  return v128.xor(v128.xor(p0, one), v128.xor(two, three))
+}
+
+function byteUpdate(state: u32, ptr: usize, length: u32): u32 {
+  for (const end = ptr + length; ptr < end; ptr++) {
+    state = (state >>> 8) ^ load<u32>(((state ^ load<u8>(ptr)) & 0xff) << 2, CRC_TABLES)
+  }
+  return state
 }

@@ -31,22 +31,12 @@ export const TAILS_BYTES = 0x17fffc0
 
 // Private to the kernels, below 1 MiB. `test/wasm/limits.test.ts` proves that nothing overlaps.
 
-/** x^(8·v·16^d) modulo the CRC's polynomial for digit d, value v: 8 × 16 u32. */
-export const CRC_POWERS = 0x400
-export const CRC_POWERS_BYTES = 0x200
 /** Virtual position of the next LZ4 block; older table entries are out of reach by construction. */
 export const LZ4_EPOCH = 0x700
 export const LZ4_EPOCH_BYTES = 4
 /** Slicing tables: 16 × 256 u32. */
 export const CRC_TABLES = 0x1000
 export const CRC_TABLES_BYTES = 0x4000
-/** Folding: the running quotient, and what is left of the message after one fold and the next. */
-export const CRC_HISTORY = 0x5000
-export const CRC_HISTORY_BYTES = 0x2340
-export const CRC_LAST = 0x7400
-export const CRC_LAST_BYTES = 0x1a0
-export const CRC_REST = 0x7600
-export const CRC_REST_BYTES = 0xd0
 /** LZ4 hash tables: 2^12 u32 for short inputs, 2^14 for long ones. */
 export const LZ4_SMALL_TABLE = 0x8000
 export const LZ4_SMALL_TABLE_BYTES = 0x4000
@@ -58,9 +48,19 @@ export const ZSTD_ENCODER_BYTES = 0x80000
 /** The zstd decoder's tables, and the literals of a block. */
 export const ZSTD_DECODER = 0xa0000
 export const ZSTD_DECODER_BYTES = 0x30000
-/** The states that half bytes leave: 16 distances × 8 × 16 bytes. */
-export const CRC_NIBBLES = 0xd0000
+/** Multiplication by x^(8·2^i), i < 32, for appending and patching: 8 nibbles × 16 u32 each. */
+export const CRC_ADVANCE = 0xd0000
+export const CRC_ADVANCE_BYTES = 0x4000
+/** A nibble moved forward by 16·d bytes, d < 16: 8 × 16 bytes each. */
+export const CRC_NIBBLES = 0xd4000
 export const CRC_NIBBLES_BYTES = 0x800
+/** Folding: the running quotient, and what one fold and the next leave of the message. */
+export const CRC_QUOTIENT = 0xd5000
+export const CRC_QUOTIENT_BYTES = 0x5a20
+export const CRC_FOLDED = 0xdb000
+export const CRC_FOLDED_BYTES = 0xd10
+export const CRC_REST = 0xdc000
+export const CRC_REST_BYTES = 0xe0
 /** Where the compiler puts `memory.data`: `memoryBase` of asconfig.json. */
 export const CONSTANTS = 0xf8000
 export const CONSTANTS_BYTES = 0x8000

@@ -1,125 +1,126 @@
-// Derives the constants of the CRC-32C kernels again, from the polynomial alone, and compares them with
-// those in the sources.
+// Proves the numbers of the CRC kernels from the polynomial alone, and the tables computed from them.
 //
-//   node --import tsx wasm/tools/crc-constants.ts     prints what it has proved; exit 1 and the names of
-//                                                     the constants that differ
+//   node --import tsx wasm/tools/crc-constants.ts
+//
+// Exits 1 and names every constant that is wrong. Polynomials are numbers here whose bit i is x^i.
 
-import { readFileSync } from 'node:fs'
+import { argv } from 'node:process'
 import { fileURLToPath } from 'node:url'
+import * as constants from '../assembly/crc-polynomial.ts'
+import { CRC_ADVANCE, CRC_NIBBLES, CRC_TABLES } from '../assembly/limits.ts'
+import { Kernel } from '../kernel.ts'
 
-/** Castagnoli's, x^32 left out: bit i is the coefficient of x^i. */
-const CASTAGNOLI = 0x1edc6f41
+/** Castagnoli's polynomial as RFC 3720 gives it: 0x11edc6f41. */
+const TERMS = [32, 28, 27, 26, 25, 23, 22, 20, 19, 18, 14, 13, 11, 10, 9, 8, 6, 0]
+const LOW_TERMS = TERMS.slice(1).reduce((sum, power) => (sum | (1 << power)) >>> 0, 0)
 
-export interface Sources {
-  /** crc32c.ts and crc32c-fold.ts. */
-  crc: string
-  fold: string
+const timesX = (a: number): number => ((a << 1) ^ (a >>> 31 ? LOW_TERMS : 0)) >>> 0
+
+/** x^0, x^1, … modulo the polynomial. */
+function powers(count: number): number[] {
+  const list = [1]
+  while (list.length < count) list.push(timesX(list[list.length - 1]!))
+  return list
 }
 
-export function readSources(): Sources {
-  const read = (name: string) =>
-    readFileSync(new URL(`../assembly/${name}`, import.meta.url), 'utf8')
-  return { crc: read('crc32c.ts'), fold: read('crc32c-fold.ts') }
-}
-
-/** What differs, one sentence each; empty when everything is as derived. */
-export function differences({ crc, fold }: Sources): string[] {
-  const wrong: string[] = []
-  const expect = (isRight: boolean, sentence: string) => {
-    if (!isRight) wrong.push(sentence)
+function multiply(a: number, b: number): number {
+  let product = 0
+  for (let bit = 31; bit >= 0; bit--) {
+    product = timesX(product)
+    if ((b >>> bit) & 1) product ^= a
   }
-  const polynomial = Number(/POLYNOMIAL: u32 = (0x[0-9a-f]+)/.exec(crc)?.[1])
-  expect(polynomial === reflected(CASTAGNOLI), 'POLYNOMIAL is not the reflected one of Castagnoli')
-  const degree = Number(/DEGREE: u32 = (\d+)/.exec(fold)?.[1])
-  const powers = exponentsOf(fold)
-  expect(powers[0] === degree, 'DEGREE is not the degree of Q')
-  const powersOfX = remainders(degree)
-  const remainder = powers.reduce((sum, power) => sum ^ powersOfX[power]!, 0)
-  expect(remainder === 0, 'Q is no multiple of the polynomial')
-  expect(
-    lightestWeight(powersOfX) >= powers.length,
-    'a multiple of that degree or less has fewer terms than Q',
-  )
-  for (const unit of [4, 2]) {
-    const offsets = powers.slice(1).map((power) => power * unit)
-    const taps = offsetsOf(fold, `taps${unit}`)
-    const same = sorted(taps).join() === sorted(offsets).join()
-    expect(same, `taps${unit} reads at ${taps.join()} and not at ${sorted(offsets).join()}`)
-    const [store] = storesOf(fold, `divideBy${unit}`)
-    expect(
-      store === degree * unit,
-      `divideBy${unit} stores at ${store} and not at ${degree * unit}`,
-    )
-    const gap = (degree - powers[1]!) * unit
-    expect(gap >= 32, `with units of ${unit} two vectors at once need their own results`)
+  return product >>> 0
+}
+
+function reflect(a: number): number {
+  let reflected = 0
+  for (let bit = 0; bit < 32; bit++) if ((a >>> bit) & 1) reflected |= 1 << (31 - bit)
+  return reflected >>> 0
+}
+
+/** Names of the numbers that are not what the polynomial makes them. */
+export function wrongConstants(numbers: Record<string, number> = { ...constants }): string[] {
+  const wrong: string[] = []
+  const expected = { POLYNOMIAL: reflect(LOW_TERMS), X8: reflect(1 << 8) }
+  for (const [name, value] of Object.entries(expected))
+    if (numbers[name] !== value) wrong.push(name)
+  for (const [multiple, weight, step] of [
+    ['SHORT', 8, 2],
+    ['LONG', 6, 16],
+  ] as const) {
+    const degree = numbers[`${multiple}_DEGREE`]!
+    const gaps = Object.keys(numbers)
+      .filter((name) => name.startsWith(`${multiple}_GAP_`))
+      .map((name) => numbers[name]!)
+    const exponents = [degree, ...gaps.map((gap) => degree - gap), 0]
+    const x = powers(256)
+    // A fold takes two vectors at a step: the smallest gap must be wider.
+    const isDivisible = exponents.reduce((sum, e) => sum ^ (x[e] ?? 1), 0) === 0
+    const isWide = Math.min(...gaps) * step >= 32
+    if (new Set(exponents).size !== weight || !isDivisible || !isWide)
+      wrong.push(`${multiple}_DEGREE`)
   }
   return wrong
 }
 
-const sorted = (values: readonly number[]): number[] => [...values].sort((a, b) => a - b)
-
-function reflected(polynomial: number): number {
-  let result = 0
-  for (let bit = 0; bit < 32; bit++) {
-    if ((polynomial >>> bit) & 1) result |= 1 << (31 - bit)
-  }
-  return result >>> 0
-}
-
-/** Of the line `Q = x^104 + … + 1`, falling. */
-function exponentsOf(source: string): number[] {
-  const line = /Q = (.* \+ 1)\s/.exec(source)?.[1] ?? ''
-  return [...line.matchAll(/x\^(\d+)/g)].map(([, power]) => Number(power)).concat(0)
-}
-
-/** x^0 … x^degree modulo the polynomial. */
-function remainders(degree: number): number[] {
-  const powers = [1]
-  while (powers.length <= degree) {
-    const last = powers.at(-1)!
-    powers.push(((last << 1) ^ (last & 0x80000000 ? CASTAGNOLI : 0)) | 0)
-  }
-  return powers
-}
-
 /**
- * The fewest terms of any multiple with x^0 and no higher power than those given, 8 when no fewer: the
- * sums of two powers, and of three, that are equal to others. An odd number is none, for x + 1 divides
- * the polynomial.
+ * Whether a multiple of two, four or six terms has a degree below this one. (No multiple has an odd
+ * number: x + 1 divides the polynomial.) One term is x^0; those that are left meet in the middle.
  */
-function lightestWeight(powers: readonly number[]): number {
-  const pairs = new Set<number>()
-  for (let a = 1; a < powers.length; a++) {
-    for (let b = a + 1; b < powers.length; b++) pairs.add(powers[a]! ^ powers[b]!)
+export function hasLighterMultiple(degree: number): boolean {
+  const x = powers(degree)
+  // 1, or 1 + x^a, or 1 + x^a + x^b: equal to a sum of one or three others?
+  const near = new Set([1])
+  for (let a = 1; a < degree; a++) {
+    for (let b = a + 1; b < degree; b++) near.add((1 ^ x[a]! ^ x[b]!) >>> 0)
   }
-  for (let a = 1; a < powers.length; a++) if (pairs.has(powers[a]! ^ powers[0]!)) return 4
-  const triples = new Set<number>()
-  for (let a = 1; a < powers.length; a++) {
-    for (let b = a + 1; b < powers.length; b++) {
-      for (let c = b + 1; c < powers.length; c++) triples.add(powers[a]! ^ powers[b]! ^ powers[c]!)
+  for (let c = 1; c < degree; c++) {
+    if (near.has(x[c]!)) return true
+    for (let d = c + 1; d < degree; d++) {
+      for (let e = d + 1; e < degree; e++) {
+        if (near.has((x[c]! ^ x[d]! ^ x[e]!) >>> 0)) return true
+      }
     }
   }
-  for (const pair of pairs) if (triples.has(pair ^ powers[0]!)) return 6
-  return 8
+  return false
 }
 
-function bodyOf(source: string, name: string): string {
-  const start = source.indexOf(`function ${name}(`)
-  return source.slice(start, source.indexOf('\n}', start))
+/** Names of the tables in a kernel's memory that differ from the polynomial's. */
+export function wrongTables(view: DataView): string[] {
+  const wrong = new Set<string>()
+  const expect = (name: string, found: number, value: number) => found === value || wrong.add(name)
+  const x = powers(8 * (16 * 15 + 4))
+  /** A reflected word moved on by some bytes. */
+  const moved = (word: number, power: number) => reflect(multiply(reflect(word), power))
+  for (let i = 0; i < 16 * 256; i++) {
+    const value = moved(i & 255, x[8 * ((i >>> 8) + 1)]!)
+    expect('CRC_TABLES', view.getUint32(CRC_TABLES + 4 * i, true), value)
+  }
+  for (let d = 0; d < 16; d++) {
+    for (let i = 0; i < 32; i++) {
+      const high = i >>> 4
+      const value = moved((i & 15) << (4 * high), x[128 * d]!)
+      for (let plane = 0; plane < 4; plane++) {
+        const at = CRC_NIBBLES + 128 * d + 64 * high + 16 * plane + (i & 15)
+        expect('CRC_NIBBLES', view.getUint8(at), (value >>> (8 * plane)) & 255)
+      }
+    }
+  }
+  let power = x[8]!
+  for (let i = 0; i < 32; i++) {
+    for (let entry = 0; entry < 128; entry++) {
+      const word = ((entry & 15) << (4 * (entry >>> 4))) >>> 0
+      const at = CRC_ADVANCE + 512 * i + 4 * entry
+      expect('CRC_ADVANCE', view.getUint32(at, true), moved(word, power))
+    }
+    power = multiply(power, power)
+  }
+  return [...wrong]
 }
 
-function offsetsOf(source: string, name: string): number[] {
-  const loads = bodyOf(source, name).matchAll(/v128\.load\(h(?:, (\d+))?\)/g)
-  return [...loads].map(([, offset]) => Number(offset ?? 0))
-}
-
-function storesOf(source: string, name: string): number[] {
-  return [...bodyOf(source, name).matchAll(/, (\d+)\)\n/g)].map(([, offset]) => Number(offset))
-}
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const wrong = differences(readSources())
-  for (const sentence of wrong) console.error(sentence)
-  if (wrong.length === 0) console.log('the constants of CRC-32C are what the polynomial says')
-  process.exitCode = wrong.length === 0 ? 0 : 1
+if (argv[1] === fileURLToPath(import.meta.url)) {
+  const wrong = [...wrongConstants(), ...wrongTables(new Kernel().view)]
+  if (hasLighterMultiple(constants.LONG_DEGREE)) wrong.push('LONG_DEGREE (a lighter one exists)')
+  for (const name of wrong) console.error(`wrong: ${name}`)
+  if (wrong.length > 0) process.exitCode = 1
 }
