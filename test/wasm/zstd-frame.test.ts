@@ -133,6 +133,15 @@ test('more sequences than a block may have begin another block', () => {
   assertRead(bytes, 'words of five bytes')
 })
 
+test('the longest literals and the longest matches of a block are read back', () => {
+  const random = new SeededRandom(2)
+  for (const literals of [0, 1, 2, 63, 64, 65_535, 65_536, 65_537, 70_000, 131_060, 131_072]) {
+    const bytes = Buffer.concat([random.bytes(literals), Buffer.alloc(2 ** 17 - literals, 9)])
+    assertRead(bytes, `${literals} literals`)
+    assertRead(Buffer.concat([bytes, bytes.subarray(0, 66_000), bytes]), `${literals}, three times`)
+  }
+})
+
 test('tables of the last block are used again, and forgotten when a block is stored', () => {
   const random = new SeededRandom(4)
   const block = 2 ** 17

@@ -71,6 +71,8 @@ export function parseBlock(
     store<u32>(place, position)
     let start: usize
     let distance: u32
+    // Two ahead: a number that changed in one digit is followed by what followed it last time, and
+    // nearer than that, four equal bytes are too often chance.
     if (load<u32>(ip + 2 - offset1) === <u32>(bytes >>> 16)) {
       start = ip + 2
       if (load<u8>(ip + 1) === load<u8>(ip + 1 - offset1)) start--
