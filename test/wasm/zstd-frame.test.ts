@@ -104,10 +104,11 @@ for (const [kind, make] of Object.entries(SAMPLES)) {
   })
 
   test(`sizes around the edges of blocks and of header forms are read back: ${kind}`, () => {
+    const whole = make(2 ** 20)
     for (const length of [65_791, 65_792, 131_070, 131_071, 131_072, 131_073, 131_074, 262_144]) {
-      assertRead(make(length), `${length}`)
+      assertRead(whole.subarray(0, length), `${length}`)
     }
-    assertRead(make(2 ** 20), 'a mebibyte')
+    assertRead(whole, 'a mebibyte')
   })
 }
 
@@ -197,7 +198,7 @@ function sectionsOf(block: Buffer): string[] {
 test('every form that the format offers an encoder occurs', () => {
   const seen = new Set<string>()
   for (const make of Object.values(SAMPLES)) {
-    for (const length of [100, 200, 1000, 5000, 300_000, 400_000]) {
+    for (const length of [100, 200, 1000, 5000, 300_000]) {
       for (const form of formsOf(compress(make(length)))) seen.add(form)
     }
   }
