@@ -104,10 +104,11 @@ for (const [kind, make] of Object.entries(SAMPLES)) {
   })
 
   test(`sizes around the edges of blocks and of header forms are read back: ${kind}`, () => {
+    const whole = make(2 ** 20)
     for (const length of [65_791, 65_792, 131_070, 131_071, 131_072, 131_073, 131_074, 262_144]) {
-      assertRead(make(length), `${length}`)
+      assertRead(whole.subarray(0, length), `${length}`)
     }
-    assertRead(make(2 ** 20), 'a mebibyte')
+    assertRead(whole, 'a mebibyte')
   })
 }
 
@@ -131,6 +132,15 @@ test('more sequences than a block may have begin another block', () => {
   const words = Array.from({ length: 40 }, () => random.bytes(5))
   const bytes = Buffer.concat(Array.from({ length: 26_214 }, () => words[random.below(40)]!))
   assertRead(bytes, 'words of five bytes')
+})
+
+test('the longest literals and the longest matches of a block are read back', () => {
+  const random = new SeededRandom(2)
+  for (const literals of [0, 1, 2, 63, 64, 65_535, 65_536, 65_537, 70_000, 131_060, 131_072]) {
+    const bytes = Buffer.concat([random.bytes(literals), Buffer.alloc(2 ** 17 - literals, 9)])
+    assertRead(bytes, `${literals} literals`)
+    assertRead(Buffer.concat([bytes, bytes.subarray(0, 66_000), bytes]), `${literals}, three times`)
+  }
 })
 
 test('tables of the last block are used again, and forgotten when a block is stored', () => {
@@ -188,7 +198,7 @@ function sectionsOf(block: Buffer): string[] {
 test('every form that the format offers an encoder occurs', () => {
   const seen = new Set<string>()
   for (const make of Object.values(SAMPLES)) {
-    for (const length of [100, 200, 1000, 5000, 300_000, 400_000]) {
+    for (const length of [100, 200, 1000, 5000, 300_000]) {
       for (const form of formsOf(compress(make(length)))) seen.add(form)
     }
   }

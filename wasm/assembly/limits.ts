@@ -42,7 +42,7 @@ export const LZ4_SMALL_TABLE = 0x8000
 export const LZ4_SMALL_TABLE_BYTES = 0x4000
 export const LZ4_LARGE_TABLE = 0x10000
 export const LZ4_LARGE_TABLE_BYTES = 0x10000
-/** The zstd encoder's tables, sequences and literals of a block; `zstd-encoder` divides it. */
+/** The zstd encoder's tables, sequences and literals of a block; `zstd-layout` divides it. */
 export const ZSTD_ENCODER = 0x20000
 export const ZSTD_ENCODER_BYTES = 0x80000
 /** The zstd decoder's tables, and the literals of a block. */

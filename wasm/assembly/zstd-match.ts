@@ -71,20 +71,15 @@ export function parseBlock(
     store<u32>(place, position)
     let start: usize
     let distance: u32
+    // Two ahead: a number that changed in one digit is followed by what followed it last time, and
+    // nearer than that, four equal bytes are too often chance.
     if (load<u32>(ip + 2 - offset1) === <u32>(bytes >>> 16)) {
       start = ip + 2
       if (load<u8>(ip + 1) === load<u8>(ip + 1 - offset1)) start--
       distance = offset1
     } else if (entry >= lowest && load<u32>(<usize>(entry - bias)) === <u32>bytes) {
-      start = ip
       distance = position - entry
-      while (
-        start > anchor &&
-        start - distance > base &&
-        load<u8>(start - 1) === load<u8>(start - distance - 1)
-      ) {
-        start--
-      }
+      start = matchStart(ip, distance, max<usize>(anchor, base + distance))
     } else {
       ip += ((ip - anchor) >>> PATIENCE) + 1
       continue
@@ -97,15 +92,15 @@ export function parseBlock(
     anchor = ip
     if (ip > searchLimit) break
     // Two positions inside the match, for later ones.
-    store<u32>(slot(load<u64>(matched + 2), unhashed), <u32>matched + 2 + bias)
-    store<u32>(slot(load<u64>(ip - 2), unhashed), <u32>ip - 2 + bias)
+    insert(matched + 2, unhashed, bias)
+    insert(ip - 2, unhashed, bias)
     // Often the second last offset goes on where the last one ended.
     while (
       ip <= searchLimit &&
       count < MAX_SEQUENCES &&
       load<u32>(ip) === load<u32>(ip - offset2)
     ) {
-      store<u32>(slot(load<u64>(ip), unhashed), <u32>ip + bias)
+      insert(ip, unhashed, bias)
       ip = matchEnd(ip + 4, ip + 4 - offset2, end)
       putSequence(count++, 0, <u32>(ip - anchor) - 3, offsetValue(offset2, 0))
       anchor = ip
@@ -119,6 +114,10 @@ export function parseBlock(
 
 function slot(bytes: u64, unhashed: u64): usize {
   return HASH_TABLE + ((<usize>(((bytes << unhashed) * PRIME) >>> (64 - HASH_BITS))) << 2)
+}
+
+function insert(ip: usize, unhashed: u64, bias: u32): void {
+  store<u32>(slot(load<u64>(ip), unhashed), <u32>ip + bias)
 }
 
 /** What stands for this offset behind this many literals; it becomes the last one. */
@@ -135,6 +134,12 @@ function offsetValue(distance: u32, literals: u32): u32 {
   offset2 = offset1
   offset1 = distance
   return value
+}
+
+/** Where a match at `ip` begins, `floor` at the earliest. */
+function matchStart(ip: usize, distance: u32, floor: usize): usize {
+  while (ip > floor && load<u8>(ip - 1) === load<u8>(ip - distance - 1)) ip--
+  return ip
 }
 
 /** The first address where the two strings differ, `limit` at most. */

@@ -123,7 +123,7 @@ export function putSequence(index: u32, literals: u32, match: u32, offset: u32):
 
 /** Writes the section for `count` sequences; its end, or 0 when there is no room. */
 export function writeSequences(count: u32, op: usize, limit: usize): usize {
-  // Count and modes, and three descriptions of at most 72 bytes that overshoot, come first.
+  // Count, modes, and a byte for each table of a single code.
   if (op + 8 > limit) return 0
   if (count < 128) {
     store<u8>(op++, count)
