@@ -33,6 +33,16 @@ import {
   NEXT_TABLES,
   SEQUENCES,
 } from './zstd-layout'
+import {
+  LITERAL_LENGTH_COUNTS,
+  LITERAL_LENGTH_SYMBOLS,
+  MATCH_LENGTH_COUNTS,
+  MATCH_LENGTH_SYMBOLS,
+  OFFSET_COUNTS,
+  PREDEFINED_LENGTH_LOG,
+  PREDEFINED_OFFSET_LOG,
+  PREDEFINED_OFFSET_SYMBOLS,
+} from './zstd-tables'
 
 const PREDEFINED: u32 = 0
 const SINGLE: u32 = 1
@@ -57,25 +67,10 @@ const MATCH_BITS: usize = memory.data<u8>([
   0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
   1, 1, 1, 1, 2, 2, 3, 3, 4, 4, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16,
 ])
-// biome-ignore format: tables
-const LITERALS_PREDEFINED: usize = memory.data<i8>([
-  4, 3, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 2, 1, 1, 1, 1, 1,
-  -1, -1, -1, -1,
-])
-// biome-ignore format: tables
-const OFFSETS_PREDEFINED: usize = memory.data<i8>([
-  1, 1, 1, 1, 1, 1, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1,
-])
-// biome-ignore format: tables
-const MATCH_PREDEFINED: usize = memory.data<i8>([
-  1, 4, 3, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-  1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1, -1, -1,
-])
-
 export function initSequences(): void {
-  predefine(LITERALS_LENGTHS, LITERALS_PREDEFINED, 6, 36)
-  predefine(OFFSETS, OFFSETS_PREDEFINED, 5, 29)
-  predefine(MATCH_LENGTHS, MATCH_PREDEFINED, 6, 53)
+  predefine(LITERALS_LENGTHS, LITERAL_LENGTH_COUNTS, PREDEFINED_LENGTH_LOG, LITERAL_LENGTH_SYMBOLS)
+  predefine(OFFSETS, OFFSET_COUNTS, PREDEFINED_OFFSET_LOG, PREDEFINED_OFFSET_SYMBOLS)
+  predefine(MATCH_LENGTHS, MATCH_LENGTH_COUNTS, PREDEFINED_LENGTH_LOG, MATCH_LENGTH_SYMBOLS)
   fillCodes(LITERALS_CODES, 64, LITERALS_BITS)
   fillCodes(MATCH_CODES, 128, MATCH_BITS)
 }
@@ -83,7 +78,9 @@ export function initSequences(): void {
 function predefine(kind: u32, distribution: usize, log: u32, symbols: u32): void {
   const table = predefinedTable(kind)
   fseStart(table, log, symbols)
-  for (let i: u32 = 0; i < symbols; i++) fseSetProbability(table, i, load<i8>(distribution + i))
+  for (let i: u32 = 0; i < symbols; i++) {
+    fseSetProbability(table, i, load<i16>(distribution + (i << 1)))
+  }
   fseBuild(table)
 }
 
