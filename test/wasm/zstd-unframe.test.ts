@@ -214,7 +214,8 @@ test('what a block inherits must be there', () => {
   assertSame(decode(good), Buffer.from('AAAA'), 'one symbol')
   for (const modes of [0xd4, 0x74, 0x5c]) {
     const repeat = [...rawLiterals([65]), ...sequences(codes, list, modes)]
-    const bad = frame({ window: 0 }, block('compressed', repeat))
+    const history = block('raw', HELLO, { last: false })
+    const bad = frame({ window: 0 }, history, block('compressed', repeat))
     assert.is(new DecodeWindow().decode('zstdUnframe', bad), CORRUPT, 'nothing before')
     assert.is(decode(Buffer.concat([good, bad])), CORRUPT, 'a frame before')
   }
@@ -322,6 +323,7 @@ test('described tables are held to their bounds', () => {
   assert.is(read(0x94, 5, rare(1, 37)), CORRUPT, 'zeros to a length too many')
   assert.is(read(0x64, 5, rare(0, 33)), CORRUPT, 'zeros to an offset too many')
   assert.is(read(0x58, 5, rare(0, 54)), CORRUPT, 'zeros to a match too many')
+  assert.is(read(0x94, 5, rare(1, 40)), CORRUPT, 'zeros far beyond')
   const ones = [1, ...Array<number>(31).fill(1)]
   assert.is(read(0x64, 6, [32, ...ones.slice(0, 31), 1]), CORRUPT, 'an offset too many')
   for (const cut of [1, 2]) assert.is(read(0x94, 5, rare(1, 36), cut), CORRUPT, 'cut')
