@@ -13,7 +13,14 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
-import { CORRUPT, OUT_OF_ROOM, UNSUPPORTED } from '../../wasm/assembly/limits.ts'
+import {
+  CORRUPT,
+  CRC_FOLD,
+  CRC_FOLD_BYTES,
+  OUT_OF_ROOM,
+  UNSUPPORTED,
+} from '../../wasm/assembly/limits.ts'
+import { Kernel } from '../../wasm/kernel.ts'
 import { requirePeer } from '../support/peers.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { suite } from '../support/suite.ts'
@@ -273,6 +280,8 @@ test('trees and tables are held to their bounds', () => {
   assert.is(coded([128, 0x10], 4), CORRUPT)
   assert.is(coded([128, 0x10], 6), CORRUPT)
   assert.is(coded([128, 0x10], 0), CORRUPT)
+  const nothing = [...word(2 | (3 << 14), 3), 128, 0x10, 1, 0]
+  assert.is(decode(frame({ window: 0 }, block('compressed', nothing))), CORRUPT)
   const wrong: Record<string, number[]> = {
     'no weight': [128, 0x00],
     'no pair of longest codes': [128, 0x20],
@@ -284,6 +293,26 @@ test('trees and tables are held to their bounds', () => {
     'no coded weights': [0],
   }
   for (const [what, tree] of Object.entries(wrong)) assert.is(coded(tree), CORRUPT, what)
+})
+
+test('literals beyond 128 KiB are refused before they are made', () => {
+  // 200,000 times the same code of one bit, in four streams: it would fill the memory behind LITERALS.
+  const tree = [193, ...Array<number>(32).fill(0), 0x01]
+  const stream = [...Array<number>(6250).fill(0), 1]
+  const lengths = [1, 2, 3].flatMap(() => word(stream.length, 2))
+  const data = [...tree, ...lengths, ...stream, ...stream, ...stream, ...stream]
+  const section = word(0x0e + 200_000 * 16 + data.length * 2 ** 22, 5)
+  const kernel = new Kernel()
+  const behind = () => Buffer.from(kernel.u8.subarray(CRC_FOLD, CRC_FOLD + CRC_FOLD_BYTES))
+  const before = behind()
+  const packed = frame({ window: 255 }, block('compressed', [...section, ...data, 0]))
+  assert.is(new DecodeWindow(kernel).decode('zstdUnframe', packed), CORRUPT)
+  assert.ok(behind().equals(before), 'nothing was written behind the literals')
+  const fitting = [...word(0x0e + 100_000 * 16 + (data.length - 12_500) * 2 ** 22, 5), ...tree]
+  const half = [...Array<number>(3125).fill(0), 1]
+  fitting.push(...[1, 2, 3].flatMap(() => word(half.length, 2)), ...half, ...half, ...half, ...half)
+  const good = frame({ window: 255 }, block('compressed', [...fitting, 0]))
+  assertSame(decode(good), Buffer.alloc(100_000, 'A'), 'half as many')
 })
 
 test('described tables are held to their bounds', () => {
