@@ -209,11 +209,24 @@ test('blocks are held to their bounds', () => {
 })
 
 test('what a block inherits must be there', () => {
-  const treeless = block('compressed', [0x03 | (5 << 4), 0x40, 0x00, 0xff, 0x00])
-  assert.is(decode(frame({ window: 0 }, treeless)), CORRUPT)
-  // Not even when a frame before had a tree.
-  const before = golden.find(({ name }) => name === 'zstd -1 of digits 200')!
-  assert.is(decode(Buffer.concat([before.frame, frame({ window: 0 }, treeless)])), CORRUPT)
+  // Five literals of a tree of two symbols, with it and without.
+  const stream = backward('110101')
+  const tree = [128, 0x10]
+  const coded = [...word(2 | (5 << 4) | (3 << 14), 3), ...tree, ...stream, 0]
+  const treeless = [...word(3 | (5 << 4) | (1 << 14), 3), ...stream, 0]
+  const first = block('compressed', coded, { last: false })
+  const second = block('compressed', treeless)
+  const literals = Buffer.from([1, 0, 1, 0, 1])
+  assertSame(
+    decode(frame({ window: 0 }, first, second)),
+    Buffer.concat([literals, literals]),
+    'a tree for two blocks',
+  )
+  const alone = frame({ window: 0 }, second)
+  assert.is(new DecodeWindow().decode('zstdUnframe', alone), CORRUPT)
+  const before = frame({ window: 0 }, block('compressed', coded))
+  assertSame(decode(before), literals, 'a tree for one')
+  assert.is(decode(Buffer.concat([before, alone])), CORRUPT, 'a frame before')
   const codes = { literals: 1, offset: 0, match: 0 }
   const list = [{ literals: 0, offset: 0, match: 0 }]
   const data = [...rawLiterals([65]), ...sequences(codes, list)]
