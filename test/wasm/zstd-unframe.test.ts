@@ -26,7 +26,7 @@ import { SeededRandom } from '../support/seeded-random.ts'
 import { suite } from '../support/suite.ts'
 import { DecodeWindow } from './decode-window.ts'
 import { contents, goldenFrames, recordsOf } from './golden-frames.ts'
-import { sensorBytes } from './twins.ts'
+import { sensorBytes, xxh64LowTwin } from './twins.ts'
 import { randomZstdFrame } from './zstd-random.ts'
 import {
   backward,
@@ -185,6 +185,14 @@ test('checksums are compared', () => {
     const wrong = sum.map((byte, at) => (at === i ? byte ^ 1 : byte))
     assert.is(decode(frame({ window: 0, checksum: wrong }, block('raw', []))), CORRUPT)
   }
+  // One that ends in 0, as what lies behind the source does.
+  let n = 0
+  while (xxh64LowTwin(Buffer.from(`${n}`)) >= 2 ** 24) n++
+  const digits = Buffer.from(`${n}`)
+  const checksum = word(xxh64LowTwin(digits), 4)
+  const cut = frame({ window: 0, checksum }, block('raw', [...digits]))
+  assertSame(decode(cut), digits, 'whole')
+  assert.is(decode(cut.subarray(0, cut.length - 1)), CORRUPT)
 })
 
 test('blocks are held to their bounds', () => {
