@@ -381,7 +381,7 @@ test('described tables are held to their bounds', () => {
 
 test('random sequences of every code do what they say', () => {
   const random = new SeededRandom(12)
-  for (let i = 0; i < 150; i++) {
+  for (let i = 0; i < 100; i++) {
     const { frame, bytes } = randomZstdFrame(random)
     assertSame(decode(frame, bytes.length), bytes, `frame ${i}`)
     assertSame(decode(frame, bytes.length + 100), bytes, `frame ${i}, with room`)
@@ -402,7 +402,7 @@ test('frames of the zstd command of many sizes to 4 KB', () => {
   if (requirePeer('zstd') === undefined) return
   const whole = sensorBytes(4096)
   for (const [i, options] of FORMS.entries()) {
-    const step = [7, 31, 101, 401, 1365, 31][i]!
+    const step = [17, 101, 101, 401, 1365, 101][i]!
     const sizes = Array.from({ length: Math.ceil(4097 / step) }, (_, n) => n * step)
     withFrames(
       options,
