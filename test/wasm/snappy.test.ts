@@ -132,7 +132,7 @@ test('elements are held to their bounds', () => {
   }
   assert.is(decode(blockOf(1, ab)), CORRUPT)
   assert.is(decode(blockOf(3, ab)), CORRUPT)
-  assert.is(decode(blockOf(2, [63 << 2, 255, 255, 255, 255, 1, 2])), CORRUPT)
+  assert.is(decode(blockOf(2, [63 << 2, 255, 255, 255, 255], ab)), CORRUPT)
   assert.is(decode(Buffer.from([0x80, 0x80, 0x80, 0x80, 0x10])), CORRUPT)
   assert.is(decode(Buffer.from([0x80, 0x80, 0x80, 0x80, 0x80, 0])), CORRUPT)
   assert.is(decode(Buffer.from([0xff, 0xff, 0xff, 0xff, 0x0f])), OUT_OF_ROOM)

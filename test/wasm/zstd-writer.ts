@@ -97,7 +97,10 @@ function range(first: number, last: number): number[] {
 export const literalLengthOf = (code: number): Code => LITERAL_LENGTHS[code]!
 export const matchLengthOf = (code: number): Code => MATCH_LENGTHS[code]!
 
-/** A section of sequences that all have the same three codes: the tables are single symbols. */
+/**
+ * A section of sequences that all have the same three codes: the tables are single symbols. Other
+ * modes have no tables here.
+ */
 export function sequences(codes: Codes, list: Sequence[], modes = 0x54): number[] {
   let bits = '1'
   const put = (value: number, count: number) => {
@@ -108,17 +111,50 @@ export function sequences(codes: Codes, list: Sequence[], modes = 0x54): number[
     put(match, MATCH_LENGTHS[codes.match]?.[1] ?? 0)
     put(literals, LITERAL_LENGTHS[codes.literals]?.[1] ?? 0)
   }
-  const tables = [codes.literals, codes.offset, codes.match]
+  const tables = [codes.literals, codes.offset, codes.match].filter(
+    (_, i) => ((modes >> (6 - 2 * i)) & 3) === 1,
+  )
   return [...countOf(list.length), modes, ...tables, ...backward(bits)]
 }
 
 /** Bits in the order in which they are read, a 1 before them; the stream is read from its end. */
 export function backward(bits: string): number[] {
-  const padded = bits.padStart(Math.ceil(bits.length / 8) * 8, '0')
+  return bytesOf(bits.padStart(Math.ceil(bits.length / 8) * 8, '0'))
+}
+
+function bytesOf(bits: string): number[] {
   const bytes: number[] = []
-  for (let at = padded.length; at > 0; at -= 8)
-    bytes.push(Number.parseInt(padded.slice(at - 8, at), 2))
+  for (let at = bits.length; at > 0; at -= 8) bytes.push(Number.parseInt(bits.slice(at - 8, at), 2))
   return bytes
+}
+
+/** The description of a distribution over 2^log states (section 4.1.1). */
+export function distribution(log: number, counts: number[]): number[] {
+  // Bits as they are read: the first one last in this string.
+  let bits = ''
+  const put = (value: number, width: number) => {
+    bits = (width === 0 ? '' : value.toString(2).padStart(width, '0')) + bits
+  }
+  put(log - 5, 4)
+  let left = 2 ** log + 1
+  for (let i = 0; i < counts.length; i++) {
+    const value = counts[i]! + 1
+    const width = Math.floor(Math.log2(left)) + 1
+    const half = 2 ** (width - 1)
+    const short = 2 * half - 1 - left
+    if (value < short) put(value, width - 1)
+    else put(value >= half ? value + short : value, width)
+    left -= Math.abs(counts[i]!)
+    if (counts[i] !== 0) continue
+    let zeros = 0
+    while (counts[i + 1] === 0) {
+      zeros++
+      i++
+    }
+    for (; zeros >= 3; zeros -= 3) put(3, 2)
+    put(zeros, 2)
+  }
+  return bytesOf(bits.padStart(Math.ceil(bits.length / 8) * 8, '0'))
 }
 
 export function countOf(count: number): number[] {

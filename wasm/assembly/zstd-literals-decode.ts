@@ -71,14 +71,11 @@ function readCodedLiterals(src: usize, length: u32, withTree: bool, maxLiterals:
   let stream = src + headerBytes
   const end = stream + packed
   if (withTree) {
-    // Until it is known to be good, there is none.
-    hasTree = false
     const treeBytes = readTree(stream, packed)
     if (treeBytes < 0) return CORRUPT
     hasTree = true
     stream += treeBytes
-  }
-  if (!hasTree) return CORRUPT
+  } else if (!hasTree) return CORRUPT
   const left = <u32>(end - stream)
   const whole =
     format === 0

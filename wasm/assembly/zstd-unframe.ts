@@ -13,7 +13,7 @@
 
 import { CORRUPT, OUT_OF_ROOM, UNSUPPORTED } from './limits'
 import { xxh64 } from './xxh64'
-import { forgetTree, literalsLength, readLiterals } from './zstd-literals-decode'
+import { forgetTree, readLiterals } from './zstd-literals-decode'
 import { forgetSequences, readSequences } from './zstd-sequences-decode'
 
 const MAGIC: u32 = 0xfd2fb528
@@ -148,6 +148,5 @@ function readBlocks(ip: usize, end: usize, dst: usize, room: u32, limit: usize):
 function readBlock(src: usize, length: u32, dst: usize, room: u32, base: usize, limit: usize): i32 {
   const used = readLiterals(src, length, maxBlock)
   if (used < 0) return CORRUPT
-  if (literalsLength > room) return OUT_OF_ROOM
   return readSequences(src + used, length - used, dst, room, base, limit)
 }
