@@ -12,6 +12,7 @@
 //   is full, and then wait.
 // - A segment whose sync fails is written anew, out of the journal where need be. While that fails, too,
 //   for one partition, there is no checkpoint for any: what it sealed is in no tail to be carried.
+// - What a start found in a damaged journal and nowhere else is put back first: no checkpoint otherwise.
 // - What is deleted or made hollow must not come back out of the journal at the next start, which
 //   believes segments up to the recovery offset only: `secure` raises it and releases nothing.
 
@@ -446,6 +447,7 @@ export class Checkpointer {
   async #writeNow(next: Base & Pick<Checkpoint, 'isClean'>, isTwice: boolean): Promise<void> {
     const { fs, directory, codecs, partitions, clock } = this.#options
     assert(next.generation >= this.#oldestNeeded, 'checkpoints go forward')
+    for (const partition of [...partitions()]) await partition.putBack()
     await this.#options.metadata.update(partitions(), next.state)
     const marks: PartitionMark[] = []
     for (const partition of [...partitions()]) {

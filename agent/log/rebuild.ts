@@ -63,7 +63,10 @@ export async function rebuild(parts: RebuildParts, survey: Survey): Promise<Chec
     const isExpired = mark === undefined || isLimited
     if (first > known && isExpired) digest.state.set(`start/${logId}`, Buffer.from(String(first)))
     const kept = segments.filter(({ baseOffset }) => !isExpired || baseOffset >= first)
-    partitions.push({ logId, recoveryOffset, segments: kept, syncedOffset: synced })
+    const journaled = runs
+      .map(({ from, to }) => ({ from: Math.max(from, synced), to: Math.min(to, recoveryOffset) }))
+      .filter(({ from, to }) => from < to)
+    partitions.push({ logId, recoveryOffset, segments: kept, syncedOffset: synced, journaled })
   }
   return {
     number: base?.number ?? 0,
