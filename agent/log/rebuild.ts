@@ -6,7 +6,8 @@
 //               ids, which are never used twice. A directory that nothing tells of becomes a topic of
 //               its name, under a log id of its own
 //   recovery    from where on the journal holds what the segments hold: only there a segment may be
-//   offsets     cut. Without such a place everything in the segments is believed
+//   offsets     cut. Without such a place everything in the segments is believed, and what the journal
+//               has of it is noted, for what does not hold (journal-salvage.ts)
 //
 // What comes out is a checkpoint that was never written; the journal's records are replayed upon it.
 // Reads only.

@@ -8,7 +8,8 @@
 //
 // When checkpoint and journal do not tell everything (both copies bad, a journal file gone, rot in one),
 // nothing that they do tell may be believed too far: the state is put together from all that is left
-// (rebuild.ts), and 3 and 4 go by that. It is told, what did not hold is copied to quarantine, and the
+// (rebuild.ts), and 3 and 4 go by that; what only the journal has goes to segments before a checkpoint
+// lets go of it (journal-salvage.ts). It is told, what did not hold is copied to quarantine, and the
 // caller makes a checkpoint at once: the next start is an ordinary one. No damage keeps a log from
 // starting.
 //
