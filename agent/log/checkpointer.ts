@@ -191,6 +191,8 @@ export class Checkpointer {
       let isSealed = written > 0
       try {
         for (const partition of partitions()) await partition.seal()
+        // Refused here, nothing was written over the older copy.
+        for (const partition of partitions()) await partition.putBack()
         isSealed = true
         await this.#write(() => ({ ...next, state: [...state.entries()] }))
       } catch (error) {
