@@ -346,7 +346,8 @@ export class Checkpointer {
     for (const target of release.sealTargets) if (!(await this.#isSealed(target))) return
     for (;;) {
       const isWritten = await this.#attempt('no checkpoint can be written', async () => {
-        await this.#write(() => release, true)
+        // The last checkpoint of a log releases everything.
+        await this.#write(() => (this.#isFinal ? undefined : release), true)
         return true
       })
       if (isWritten === true || this.#isEnding || committer.failure !== undefined) return
