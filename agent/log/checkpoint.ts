@@ -18,6 +18,7 @@
 import type { Codecs } from '../../wasm/codecs.ts'
 import { readTolerantly } from './bad-sectors.ts'
 import type { FileSystem } from './file-system.ts'
+import type { OffsetRun } from './journal-digest.ts'
 import { readInt64 } from './journal-entry.ts'
 import { STORE_FORMAT } from './store-format.ts'
 
@@ -49,6 +50,8 @@ export interface PartitionMark {
   segments: SegmentMark[]
   /** In memory only: what lies above was found in segments, and may not be on the disk. */
   syncedOffset?: number
+  /** In memory only: what of that the journal has, though it does not have all. */
+  journaled?: readonly OffsetRun[]
 }
 
 export interface Checkpoint {

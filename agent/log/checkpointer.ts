@@ -12,6 +12,7 @@
 //   is full, and then wait.
 // - A segment whose sync fails is written anew, out of the journal where need be. While that fails, too,
 //   for one partition, there is no checkpoint for any: what it sealed is in no tail to be carried.
+// - What a start found in a damaged journal and nowhere else is put back first: no checkpoint otherwise.
 // - What is deleted or made hollow must not come back out of the journal at the next start, which
 //   believes segments up to the recovery offset only: `secure` raises it and releases nothing.
 
@@ -190,6 +191,8 @@ export class Checkpointer {
       let isSealed = written > 0
       try {
         for (const partition of partitions()) await partition.seal()
+        // Refused here, nothing was written over the older copy.
+        for (const partition of partitions()) await partition.putBack()
         isSealed = true
         await this.#write(() => ({ ...next, state: [...state.entries()] }))
       } catch (error) {
@@ -343,7 +346,8 @@ export class Checkpointer {
     for (const target of release.sealTargets) if (!(await this.#isSealed(target))) return
     for (;;) {
       const isWritten = await this.#attempt('no checkpoint can be written', async () => {
-        await this.#write(() => release, true)
+        // The last checkpoint of a log releases everything.
+        await this.#write(() => (this.#isFinal ? undefined : release), true)
         return true
       })
       if (isWritten === true || this.#isEnding || committer.failure !== undefined) return
@@ -446,6 +450,7 @@ export class Checkpointer {
   async #writeNow(next: Base & Pick<Checkpoint, 'isClean'>, isTwice: boolean): Promise<void> {
     const { fs, directory, codecs, partitions, clock } = this.#options
     assert(next.generation >= this.#oldestNeeded, 'checkpoints go forward')
+    for (const partition of [...partitions()]) await partition.putBack()
     await this.#options.metadata.update(partitions(), next.state)
     const marks: PartitionMark[] = []
     for (const partition of [...partitions()]) {

@@ -17,8 +17,14 @@ import type { FileSystem } from './file-system.ts'
 import { SECTOR_BYTES } from './journal.ts'
 import type { OffsetRun } from './journal-digest.ts'
 import type { JournalEntry, RecordsEntry } from './journal-entry.ts'
-import { CommitFrames, decodeJournalHeader, readFrames } from './journal-reader.ts'
+import {
+  CommitFrames,
+  decodeJournalHeader,
+  type JournalHeader,
+  readFrames,
+} from './journal-reader.ts'
 import { entriesOf } from './replay.ts'
+import type { SurveyedJournal } from './store-survey.ts'
 
 /** A batch of exactly these offsets. */
 export interface JournaledBatch extends OffsetRun {
@@ -47,18 +53,50 @@ export async function journaledBatches(
     const header = decodeJournalHeader(kernel, bytes.subarray(0, SECTOR_BYTES))
     // Used again meanwhile: a checkpoint has what it had.
     if (header.kind !== 'header' || header.generation !== generation) continue
-    for (const outcome of readFrames(kernel, bytes, header, { floor })) {
-      if (outcome.kind === 'rot') commit.drop()
-      if (outcome.kind !== 'frame') continue
-      const { frame } = outcome
-      commit.add(frame.sequence, entriesOf(path, frame))
-      if (frame.more) continue
-      floor = frame.sequence
-      for (const entry of commit.take())
-        if ('logId' in entry && entry.logId === logId) records.add(entry)
+    for (const [entry, sequence] of wholeCommits(kernel, commit, { path, bytes, header, floor })) {
+      floor = sequence
+      if ('logId' in entry && entry.logId === logId) records.add(entry)
     }
   }
   return records.batches(codecs)
+}
+
+/** The same of the journals that a start has found, whose headers may be lost. */
+export async function surveyedBatches(
+  parts: Pick<JournalRecordsParts, 'fs' | 'kernel' | 'codecs'>,
+  journals: readonly SurveyedJournal[],
+  logId: number,
+  ranges: readonly OffsetRun[],
+): Promise<JournaledBatch[]> {
+  const commit = new CommitFrames()
+  const records = new JournalRecords(ranges)
+  for (const { path, header, floor } of journals) {
+    const bytes = await readFile(parts.fs, path)
+    for (const [entry] of wholeCommits(parts.kernel, commit, { path, bytes, header, floor }))
+      if ('logId' in entry && entry.logId === logId) records.add(entry)
+  }
+  return records.batches(parts.codecs)
+}
+
+/** Entries, with the number of the frame that ends their commit. One may go on in the next file. */
+function* wholeCommits(
+  kernel: Kernel,
+  commit: CommitFrames,
+  {
+    path,
+    bytes,
+    header,
+    floor,
+  }: { path: string; bytes: Buffer; header: JournalHeader; floor: number },
+): Iterable<[entry: JournalEntry, sequence: number]> {
+  for (const outcome of readFrames(kernel, bytes, header, { floor })) {
+    if (outcome.kind === 'rot') commit.drop()
+    if (outcome.kind !== 'frame') continue
+    const { frame } = outcome
+    commit.add(frame.sequence, entriesOf(path, frame))
+    if (frame.more) continue
+    for (const entry of commit.take()) yield [entry, frame.sequence]
+  }
 }
 
 /** A file whose name is gone has nothing. Fault: STORAGE_IO, the disk may give it later. */

@@ -7,7 +7,8 @@
 // - Intent (state `hollow/<log id>`, a JSON array of lost ranges) and count (`lost/<log id>`) are
 //   durable before anything changes. What a crash has left of an intent is settled at the next start:
 //   what is hollow by then, or damaged, stays counted; what is there after all is taken back.
-// - What a start would take from the journal is put back from there, and is no loss.
+// - What a start would take from the journal is put back from there, and is no loss. So is what only a
+//   damaged journal has, before anything else (journal-salvage.ts).
 // - One after the other. What the disk refuses changes nothing; it is tried again when it is read
 //   again, and never in a loop.
 // - No fault here keeps a log from starting.
@@ -16,7 +17,9 @@ import type { Clock } from '../base/clock.ts'
 import { AgentError, codeOf, isBug } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
 import type { Committer } from './committer.ts'
+import type { OffsetRun } from './journal-digest.ts'
 import type { JournaledBatch } from './journal-records.ts'
+import { JournalSalvage, type ReadJournaled } from './journal-salvage.ts'
 import { intentFrom, Losses, type LostRange, lossSentence } from './loss.ts'
 import type { Quarantine } from './quarantine.ts'
 import { type Damage, readTolerantly } from './salvage.ts'
@@ -63,6 +66,7 @@ const KEPT_BYTES_MAX = 4 * 1024 * 1024
 export class Mending implements Mender {
   readonly #context: MendingContext
   readonly #partition: MendedPartition
+  readonly #salvage: JournalSalvage
   #losses = Losses.from(undefined)
   /** Found by recovery, before the whole state was there. */
   #found: LostRange[] = []
@@ -72,6 +76,13 @@ export class Mending implements Mender {
   constructor(context: MendingContext, partition: MendedPartition) {
     this.#context = context
     this.#partition = partition
+    this.#salvage = new JournalSalvage({
+      clock: context.clock,
+      partition,
+      unknown: (ranges) => this.#unknown(ranges),
+      keep: (segment, damage) => this.keep(segment, damage),
+      restored: (batches) => this.restored(batches),
+    })
   }
 
   get losses(): Losses {
@@ -89,6 +100,7 @@ export class Mending implements Mender {
    */
   hollow(range: LostRange): Promise<void> {
     return this.#serially(async () => {
+      await this.putBack()
       await this.#settle()
       const { segments, logStartOffset } = this.#partition
       const [wanted] = overlap(range, { from: logStartOffset, to: segments.end })
@@ -113,6 +125,7 @@ export class Mending implements Mender {
         throw before.error
       }
       try {
+        await this.putBack()
         await this.#settle()
         if (segment === undefined) await this.#fillGaps()
         else await this.#mend(segment)
@@ -165,6 +178,16 @@ export class Mending implements Mender {
       logger.error(lossSentence(this.#partition.name, range))
       state.put(this.#lostKey, this.#losses.toBytes())
     }
+  }
+
+  /** A start found `runs` in a damaged journal: segments are to have them before it is let go of. */
+  owe(runs: readonly OffsetRun[], read: ReadJournaled): void {
+    this.#salvage.owe(runs, read)
+  }
+
+  /** Not one after the other with what waits for a checkpoint, which waits for this. */
+  putBack(): Promise<void> {
+    return this.#salvage.run()
   }
 
   /** Once, when the log runs: settles an intent, fills gaps, mends what recovery found. */

@@ -11,7 +11,9 @@ import { BATCH_HEADER_BYTES, SEAL, SEAL_BYTES } from '../../wasm/assembly/limits
 import { assert } from '../base/assert.ts'
 import { AgentError } from '../base/errors.ts'
 import { type HeapRecord, stageRecord } from './heap-record.ts'
+import type { OffsetRun } from './journal-digest.ts'
 import type { RecordsEntry } from './journal-entry.ts'
+import type { ReadJournaled } from './journal-salvage.ts'
 import type { Losses, LossReason, LostRange } from './loss.ts'
 import { batchOfLargeRecord, hollowBatch } from './made-batch.ts'
 import { Mending, type MendingContext } from './mending.ts'
@@ -443,6 +445,16 @@ export class PartitionLog {
   restoreLosses(): void {
     this.segments.startAt(this.logStartOffset)
     this.#mending.restore()
+  }
+
+  /** What only a damaged journal has: segments are to have it before a checkpoint lets go of that. */
+  owe(runs: readonly OffsetRun[], read: ReadJournaled): void {
+    this.#mending.owe(runs, read)
+  }
+
+  /** Segments have it when it resolves. */
+  putBack(): Promise<void> {
+    return this.#mending.putBack()
   }
 
   /** The log runs: what recovery found damaged or missing is made hollow. */

@@ -6,7 +6,8 @@
 //               ids, which are never used twice. A directory that nothing tells of becomes a topic of
 //               its name, under a log id of its own
 //   recovery    from where on the journal holds what the segments hold: only there a segment may be
-//   offsets     cut. Without such a place everything in the segments is believed
+//   offsets     cut. Without such a place everything in the segments is believed, and what the journal
+//               has of it is noted, for what does not hold (journal-salvage.ts)
 //
 // What comes out is a checkpoint that was never written; the journal's records are replayed upon it.
 // Reads only.
@@ -63,7 +64,10 @@ export async function rebuild(parts: RebuildParts, survey: Survey): Promise<Chec
     const isExpired = mark === undefined || isLimited
     if (first > known && isExpired) digest.state.set(`start/${logId}`, Buffer.from(String(first)))
     const kept = segments.filter(({ baseOffset }) => !isExpired || baseOffset >= first)
-    partitions.push({ logId, recoveryOffset, segments: kept, syncedOffset: synced })
+    const journaled = runs
+      .map(({ from, to }) => ({ from: Math.max(from, synced), to: Math.min(to, recoveryOffset) }))
+      .filter(({ from, to }) => from < to)
+    partitions.push({ logId, recoveryOffset, segments: kept, syncedOffset: synced, journaled })
   }
   return {
     number: base?.number ?? 0,

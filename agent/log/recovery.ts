@@ -8,7 +8,8 @@
 //
 // When checkpoint and journal do not tell everything (both copies bad, a journal file gone, rot in one),
 // nothing that they do tell may be believed too far: the state is put together from all that is left
-// (rebuild.ts), and 3 and 4 go by that. It is told, what did not hold is copied to quarantine, and the
+// (rebuild.ts), and 3 and 4 go by that; what only the journal has goes to segments before a checkpoint
+// lets go of it (journal-salvage.ts). It is told, what did not hold is copied to quarantine, and the
 // caller makes a checkpoint at once: the next start is an ordinary one. No damage keeps a log from
 // starting.
 //
@@ -22,7 +23,7 @@
 // Running it twice, or crashing in it, gives the same log.
 
 import type { Codecs } from '../../wasm/codecs.ts'
-import type { Kernel } from '../../wasm/kernel.ts'
+import { Kernel } from '../../wasm/kernel.ts'
 import type { Clock } from '../base/clock.ts'
 import { isBug } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
@@ -31,6 +32,7 @@ import { type Checkpoint, emptyCheckpoint, type PartitionMark } from './checkpoi
 import type { FileSystem } from './file-system.ts'
 import type { JournalPosition } from './journal.ts'
 import { readJournalBytes } from './journal-reader.ts'
+import { surveyedBatches } from './journal-records.ts'
 import { knownEndOf } from './known-end.ts'
 import type { PartitionLog } from './partition-log.ts'
 import type { Quarantine } from './quarantine.ts'
@@ -99,6 +101,7 @@ export async function recover(target: RecoveryTarget): Promise<Recovered> {
   await target.asides.settle()
   const replay = await replayAll(target, survey, marks, lost === undefined)
   if (lost !== undefined) hollowKnownEnds(target)
+  if (lost !== undefined) oweJournaled(target, survey, marks)
   if (lost !== undefined) tellHistory(logger, survey, target.partitions())
   for (const { path } of survey.badCheckpoints) await forget(fs, path)
   for (const path of replay.unwritable) {
@@ -129,6 +132,25 @@ function hollowKnownEnds({ state, partitions }: RecoveryTarget): void {
   for (const partition of partitions()) {
     const end = knownEndOf(state, partition.logId)
     if (end > partition.logEndOffset) partition.restoreHollow(end, 0)
+  }
+}
+
+/** Frames are gone: what segments lack, too, may be in those that are left. */
+function oweJournaled(
+  { fs, codecs, partitions }: RecoveryTarget,
+  { journals }: Survey,
+  marks: Marks,
+): void {
+  // The log's own one has frames on their way to the disk by the time that this is tried again.
+  let kernel: Kernel | undefined
+  for (const partition of partitions()) {
+    const { logId } = partition
+    const { journaled = [] } = marks.get(logId) ?? {}
+    if (journaled.length === 0) continue
+    partition.owe(journaled, (ranges) => {
+      kernel ??= new Kernel()
+      return surveyedBatches({ fs, codecs, kernel }, journals, logId, ranges)
+    })
   }
 }
 

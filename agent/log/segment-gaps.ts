@@ -1,7 +1,20 @@
 // Offsets of a partition that no segment holds and no journal has: segments that were missing when the
 // log was opened. They are filled with hollow ones; until then nothing can be read there.
 
+import type { JournaledBatch } from './journal-records.ts'
 import type { LostRange } from './loss.ts'
+import { HOLLOW_RECORDS_MAX } from './made-batch.ts'
+import type { Part } from './segment-rewrite.ts'
+
+/** A segment that takes the place of a gap, or of some of it. */
+export interface Filling {
+  from: number
+  to: number
+  parts: Part[]
+}
+
+/** Empty records take less in a hollow batch. */
+const HOLLOW_BATCH_BYTES = 100_000
 
 export class SegmentGaps {
   /** In order. */
@@ -29,11 +42,48 @@ export class SegmentGaps {
   }
 
   /** There are segments now. */
-  filled({ from, to }: LostRange): void {
-    this.#ranges = this.#ranges.filter((range) => range.to <= from || range.from >= to)
+  filled({ from, to }: { from: number; to: number }): void {
+    this.#ranges = this.#ranges.flatMap((range) => {
+      if (range.to <= from || range.from >= to) return [range]
+      const left = [
+        { ...range, to: from },
+        { ...range, from: to },
+      ]
+      return left.filter((part) => part.from < part.to)
+    })
   }
 
   clear(): void {
     this.#ranges = []
   }
+}
+
+/** The same offsets always make the same segments. */
+export function hollowFillings(gap: LostRange, timestamp: number, segmentBytes: number): Filling[] {
+  const span = Math.max(1, Math.floor(segmentBytes / HOLLOW_BATCH_BYTES)) * HOLLOW_RECORDS_MAX
+  const fillings: Filling[] = []
+  for (let from = gap.from; from < gap.to; from = fillings.at(-1)!.to) {
+    const to = Math.min(gap.to, (Math.floor(from / span) + 1) * span)
+    fillings.push({ from, to, parts: [{ ...gap, from, to, kind: 'hollow', timestamp }] })
+  }
+  return fillings
+}
+
+/** `batches` follow each other. */
+export function batchFillings(batches: readonly JournaledBatch[], segmentBytes: number): Filling[] {
+  const fillings: Filling[] = []
+  let size = 0
+  for (const { from, to, bytes } of batches) {
+    const part = { kind: 'batch', bytes } as const
+    const last = fillings.at(-1)
+    size += bytes.length
+    if (last !== undefined && size <= segmentBytes) {
+      last.parts.push(part)
+      last.to = to
+      continue
+    }
+    fillings.push({ from, to, parts: [part] })
+    size = bytes.length
+  }
+  return fillings
 }

@@ -14,14 +14,13 @@ import { isDamage, tryToRead } from './bad-sectors.ts'
 import type { PartitionMark, SegmentMark } from './checkpoint.ts'
 import type { JournaledBatch } from './journal-records.ts'
 import type { LostRange } from './loss.ts'
-import { HOLLOW_RECORDS_MAX } from './made-batch.ts'
 import { PartitionDirectory, removeDirectory } from './partition-directory.ts'
 import { isNoSpace } from './reserve.ts'
 import type { SegmentFacts } from './retention.ts'
 import type { Damage } from './salvage.ts'
 import { Segment, type SegmentContext, type SegmentRead } from './segment.ts'
 import { segmentName } from './segment-file.ts'
-import { SegmentGaps } from './segment-gaps.ts'
+import { batchFillings, type Filling, hollowFillings, SegmentGaps } from './segment-gaps.ts'
 import { replaceSegment } from './segment-rewrite.ts'
 
 export interface SegmentListContext extends SegmentContext, AsideContext {
@@ -40,8 +39,6 @@ export interface Mender {
   restored(batches: readonly JournaledBatch[]): void
 }
 
-/** Empty records take less in a hollow batch. */
-const HOLLOW_BATCH_BYTES = 100_000
 /** Sequential readers that are told from others. */
 const READERS_MAX = 8
 /** A read is repeated after a mending so often; each time finds something else damaged. */
@@ -312,8 +309,22 @@ export class SegmentList {
   }
 
   /** Puts hollow segments where a gap is; durable when it resolves. */
-  async fill(gap: LostRange): Promise<void> {
-    const { fs, codecs, segmentBytes } = this.#context
+  fill(gap: LostRange): Promise<void> {
+    const { segmentBytes } = this.#context
+    return this.#fill(gap, (timestamp) => hollowFillings(gap, timestamp, segmentBytes))
+  }
+
+  /** The same with what there is after all: batches that follow each other. */
+  putBack(batches: readonly JournaledBatch[]): Promise<void> {
+    const [from, to] = [batches[0]!.from, batches.at(-1)!.to]
+    return this.#fill({ from, to }, () => batchFillings(batches, this.#context.segmentBytes))
+  }
+
+  async #fill(
+    gap: { from: number; to: number },
+    fillingsAt: (timestamp: number) => Filling[],
+  ): Promise<void> {
+    const { fs, codecs } = this.#context
     // What was cut down to nothing is in the way.
     const empty = this.#segments.findIndex(({ baseOffset }) => baseOffset === gap.from)
     if (empty >= 0) {
@@ -328,12 +339,9 @@ export class SegmentList {
     const timestamp = newest < 0 ? arrival : newest
     // If it was the last one, it is not any more.
     if (before !== undefined) this.#rolled.add(before)
-    const span = Math.max(1, Math.floor(segmentBytes / HOLLOW_BATCH_BYTES)) * HOLLOW_RECORDS_MAX
-    for (let from = gap.from; from < gap.to; ) {
-      const to = Math.min(gap.to, (Math.floor(from / span) + 1) * span)
+    for (const { from, to, parts } of fillingsAt(timestamp)) {
       const path = `${this.#directory.path}/${segmentName(from)}.log`
-      const part = { ...gap, from, to, kind: 'hollow', timestamp } as const
-      await this.#directory.add(() => replaceSegment(fs, path, undefined, [part], codecs))
+      await this.#directory.add(() => replaceSegment(fs, path, undefined, parts, codecs))
       // Recovery may have had what was left of the old file open.
       await this.#context.files.forget(path)
       const segment = await Segment.open(this.#context, this.#directory.path, from, to)
@@ -342,9 +350,8 @@ export class SegmentList {
       const index = this.#segments.findIndex(({ baseOffset }) => baseOffset >= to)
       this.#segments.splice(index < 0 ? this.#segments.length : index, 0, segment)
       this.#rolled.add(segment)
-      from = to
+      this.#gaps.filled({ from, to })
     }
-    this.#gaps.filled(gap)
   }
 
   /** The file of a segment was replaced; its indexes are to be finished again. */

@@ -75,6 +75,22 @@ export function withBatches<T extends SegmentPlan>(plan: T, batches: readonly Jo
   return { ...plan, parts, lost: plan.lost.flatMap((range) => rest(range, batches)) }
 }
 
+/** The same, with what is left of the damage as it is: whoever finds it then tells the loss. */
+export function withBatchesOnly<T extends SegmentPlan>(
+  plan: T,
+  batches: readonly JournaledBatch[],
+): T {
+  const mended = withBatches(plan, batches)
+  const parts = mended.parts.flatMap((part): Part[] => {
+    if (part.kind !== 'hollow') return [part]
+    // In each hole of it anew: a good batch that is not where it is expected may be passed over.
+    return plan.damages
+      .filter(({ from, to }) => from <= part.from && part.to <= to)
+      .map(({ position, end }) => ({ kind: 'copy', from: position, to: end }))
+  })
+  return { ...mended, parts }
+}
+
 /** What is left of a range without batches. */
 function rest<T extends LostRange>(range: T, batches: readonly JournaledBatch[]): T[] {
   const left: T[] = []

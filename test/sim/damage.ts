@@ -111,7 +111,8 @@ function doubtState(life: Life): void {
       .map((path) => path.split('/').slice(-2) as [string, string])
       .filter(([directory]) => key.endsWith(`/${directory}`))
       .map(([, name]) => Number.parseInt(name, 10))
-    const first = bases.length === 0 ? model.start : Math.min(...bases)
+    // Of what retention was removing some may be there still, in any order.
+    const first = Math.max(model.start, bases.length === 0 ? 0 : Math.min(...bases))
     if (first > 0) model.isCountDoubtful = true
     model.mayBeLost.add(0, first)
     if (model.mayBeGone) lose(model, 0, model.records.length)

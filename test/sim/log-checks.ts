@@ -193,8 +193,10 @@ export async function checkLosses(
       `${partition.name}: ${total} are said to be lost, ${hollow.size} are: ${ranges}`,
     )
   }
-  // What a crash undid may be lost once more, or not.
-  for (const { from, to } of partition.losses.ranges) hollow.add(from, Math.min(to, start))
+  // What a crash undid may be lost once more, or not; an old state may tell of losses that never were.
+  for (const { from, to } of partition.losses.ranges) {
+    hollow.add(from, isCounted ? Math.min(to, start) : to)
+  }
   model.lost = hollow
 }
 
