@@ -150,9 +150,11 @@ function memoryGuard(kernel: Kernel): () => void {
 
 function seedsOf(target: Target, kernel: Kernel): Seed[] {
   if (target === 'records') return recordSeeds(kernel)
-  if (target === 'lz4') return lz4Seeds(kernel)
+  if (target === 'lz4') return ownSeeds(kernel, 'lz4Frame').flatMap((seed) => [seed, checked(seed)])
   const small = goldenFrames(target).filter(({ frame }) => frame.length <= MOST_FRAME)
-  return target === 'zstd' ? [...small, ...small.map(unchecked), ...handmadeSeeds()] : small
+  if (target !== 'zstd') return small
+  const own = ownSeeds(kernel, 'zstdFrame')
+  return [...small, ...small.map(unchecked), ...handmadeSeeds(), ...own]
 }
 
 /** Without a checksum more damage goes unnoticed, and further into the decoder. */
@@ -176,25 +178,27 @@ function handmadeSeeds(): Seed[] {
   return [one, { frame: two, bytes: Buffer.concat([one.bytes, one.bytes]) }]
 }
 
-/** Our own frames: plain, and with a content checksum added. */
-function lz4Seeds(kernel: Kernel): Seed[] {
-  const recipes = ['sensor 0', 'sensor 60', 'sensor 900', 'sensor 2500', 'zeros 8000', 'fives 7000']
-  recipes.push('random 300', 'digits 400', 'counters 1500', 'letters 3000', 'doubles 900')
-  return recipes.flatMap((recipe) => {
+const RECIPES = ['sensor 0', 'sensor 60', 'sensor 900', 'sensor 2500', 'zeros 8000', 'fives 7000']
+RECIPES.push('random 300', 'digits 400', 'counters 1500', 'letters 3000', 'doubles 900')
+
+/** Our own frames. */
+function ownSeeds(kernel: Kernel, write: 'lz4Frame' | 'zstdFrame'): Seed[] {
+  return RECIPES.map((recipe) => {
     const bytes = contents(recipe)
     kernel.u8.set(bytes, SEAL)
-    const length = kernel.lz4Frame(SEAL, bytes.length, TAILS, MOST_OUTPUT)
-    const plain = Buffer.from(kernel.u8.subarray(TAILS, TAILS + length))
-    const sum = Buffer.alloc(4)
-    sum.writeUInt32LE(xxh32Twin(bytes))
-    const checked = Buffer.concat([plain, sum])
-    checked[4]! |= 4
-    checked[6] = xxh32Twin(checked.subarray(4, 6)) >>> 8
-    return [
-      { frame: plain, bytes },
-      { frame: checked, bytes },
-    ]
+    const length = kernel[write](SEAL, bytes.length, TAILS, MOST_OUTPUT)
+    return { frame: Buffer.from(kernel.u8.subarray(TAILS, TAILS + length)), bytes }
   })
+}
+
+/** The same with a content checksum added. */
+function checked({ frame, bytes }: Seed): Seed {
+  const sum = Buffer.alloc(4)
+  sum.writeUInt32LE(xxh32Twin(bytes))
+  const whole = Buffer.concat([frame, sum])
+  whole[4]! |= 4
+  whole[6] = xxh32Twin(whole.subarray(4, 6)) >>> 8
+  return { frame: whole, bytes }
 }
 
 /** Records of the Java producer: the first few. */

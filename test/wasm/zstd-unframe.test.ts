@@ -14,9 +14,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import {
+  CONSTANTS,
   CORRUPT,
-  CRC_FOLD,
-  CRC_FOLD_BYTES,
+  CRC_ADVANCE,
   OUT_OF_ROOM,
   UNSUPPORTED,
 } from '../../wasm/assembly/limits.ts'
@@ -324,7 +324,7 @@ test('literals beyond 128 KiB are refused before they are made', () => {
   const data = [...tree, ...lengths, ...stream, ...stream, ...stream, ...stream]
   const section = word(0x0e + 200_000 * 16 + data.length * 2 ** 22, 5)
   const kernel = new Kernel()
-  const behind = () => Buffer.from(kernel.u8.subarray(CRC_FOLD, CRC_FOLD + CRC_FOLD_BYTES))
+  const behind = () => Buffer.from(kernel.u8.subarray(CRC_ADVANCE, CONSTANTS))
   const before = behind()
   const packed = frame({ window: 255 }, block('compressed', [...section, ...data, 0]))
   assert.is(new DecodeWindow(kernel).decode('zstdUnframe', packed), CORRUPT)
