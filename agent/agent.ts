@@ -6,6 +6,7 @@
 //
 // Whatever fails on the way up closes what is open already.
 
+import { Kernel } from '../wasm/kernel.ts'
 import { HttpListener } from './admin/http-listener.ts'
 import { registerProcessMetrics } from './admin/process-metrics.ts'
 import { StatusReporter } from './admin/status.ts'
@@ -118,8 +119,11 @@ function openLog(
 ): Promise<Log> {
   const { storage } = config
   const budget = storage.diskBudget
+  const kernel = new Kernel()
+  kernel.warmUp()
   return Log.open({
     directory: config.dataDir,
+    kernel,
     clock,
     logger,
     metrics,

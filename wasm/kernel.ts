@@ -7,6 +7,7 @@
 //   Pointers are the caller's responsibility: a window is only as good as the numbers given.
 
 import { readFileSync } from 'node:fs'
+import { CODEC_LZ4, CODEC_ZSTD, INGRESS, SEAL, TAILS } from './assembly/limits.ts'
 
 /** The little of the WebAssembly API that is used; Node's types leave it to the DOM library. */
 declare namespace WebAssembly {
@@ -74,6 +75,10 @@ const SIMD_PROBE = Uint8Array.of(
   ...[65, 0, 253, 15, 253, 98, 11],
 )
 
+const WARM_RECORDS = 40
+const WARM_BYTES = 8192
+const WARM_ROUNDS = 64
+
 let compiled: WebAssembly.Module | undefined
 
 function compile(): WebAssembly.Module {
@@ -109,6 +114,41 @@ export class Kernel {
     this.buffer = Buffer.from(this.memory.buffer)
     this.view = new DataView(this.memory.buffer)
     this.#exports.init()
+  }
+
+  /**
+   * Seals made-up records until V8 has compiled the kernels well: the first batch of a process takes
+   * milliseconds otherwise. About 10 ms. Works in INGRESS, TAILS and SEAL, before anybody else does.
+   */
+  warmUp(): void {
+    const value = '{"device":"th-00","ts":1763870000156,"seq":84549,"temp":21.39,"humidity":48.2}'
+    this.buffer.write(value, INGRESS, 'latin1')
+    let length = 0
+    for (let i = 0; i < WARM_RECORDS; i++) {
+      this.u8[INGRESS + 16 + (i % 40)] = 48 + (i % 10)
+      const room = WARM_BYTES - length
+      const none = [TAILS, 0] as const
+      const record = [INGRESS, value.length, TAILS, 0, 0] as const
+      length += this.encodeRecord(TAILS + length, room, i, i, ...none, ...record)
+    }
+    for (let round = 0; round < WARM_ROUNDS; round++) {
+      for (const codec of [CODEC_ZSTD, CODEC_LZ4]) {
+        this.sealBatch(
+          TAILS,
+          length,
+          SEAL,
+          WARM_BYTES,
+          codec,
+          0,
+          WARM_RECORDS - 1,
+          0,
+          0,
+          WARM_RECORDS,
+        )
+      }
+      this.scanRecords(TAILS, length, WARM_RECORDS)
+    }
+    for (const region of [INGRESS, TAILS, SEAL]) this.u8.fill(0, region, region + WARM_BYTES)
   }
 
   crc32c(ptr: number, length: number): number {

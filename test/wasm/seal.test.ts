@@ -7,10 +7,13 @@ import {
   CODEC_LZ4,
   CODEC_NONE,
   CODEC_ZSTD,
+  INGRESS,
+  INGRESS_BYTES,
   OUT_OF_ROOM,
   SEAL,
   SEAL_BYTES,
   TAILS,
+  TAILS_BYTES,
   UNSUPPORTED,
 } from '../../wasm/assembly/limits.ts'
 import { Codecs } from '../../wasm/codecs.ts'
@@ -129,6 +132,27 @@ test('seals the same in a fresh kernel as after 10,000 calls', () => {
     assert.is(seal(plain, codec), size)
     const expected = fresh.buffer.subarray(SEAL, SEAL + size)
     assert.ok(kernel.buffer.subarray(SEAL, SEAL + size).equals(expected))
+  }
+})
+
+test('a warmed-up kernel seals the same, and leaves nothing in its regions', () => {
+  const [warm, fresh] = [new Kernel(), new Kernel()]
+  warm.warmUp()
+  for (const [region, bytes] of [
+    [INGRESS, INGRESS_BYTES],
+    [SEAL, SEAL_BYTES],
+    [TAILS, TAILS_BYTES],
+  ] as const) {
+    assert.ok(warm.u8.subarray(region, region + bytes).every((byte) => byte === 0))
+  }
+  const plain = buildBatch(records(500), { codecs })
+  for (const { codec } of COMPRESSED) {
+    const size = seal(plain, codec, SEAL_BYTES, warm)
+    assert.is(seal(plain, codec, SEAL_BYTES, fresh), size)
+    assert.equal(
+      warm.buffer.subarray(SEAL, SEAL + size).compare(fresh.buffer.subarray(SEAL, SEAL + size)),
+      0,
+    )
   }
 })
 
