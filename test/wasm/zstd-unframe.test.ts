@@ -44,6 +44,8 @@ import {
 
 const test = suite('wasm/zstd-unframe')
 const window = new DecodeWindow()
+/** The descriptor of 128 MiB. */
+const LARGEST_WINDOW = 17 << 3
 const golden = goldenFrames('zstd')
 
 const decode = (bytes: Uint8Array, capacity?: number) =>
@@ -146,7 +148,7 @@ test('headers of every form', () => {
   assertSame(decode(frame({ size: [5, 4] }, hello)), bytes, 'four bytes')
   assertSame(decode(frame({ size: [5, 8] }, hello)), bytes, 'eight bytes')
   assertSame(decode(frame({ window: 0, size: [5, 8] }, hello)), bytes, 'window and size')
-  assertSame(decode(frame({ window: 255 }, hello)), bytes, 'the largest window')
+  assertSame(decode(frame({ window: LARGEST_WINDOW }, hello)), bytes, 'the largest window')
   assertSame(decode(frame({ window: 0 }, longBlock)), long, 'the smallest window')
   assertSame(decode(frame({ window: 0, flip: 16 }, hello)), bytes, 'the unused bit')
   assertSame(decode(frame({ size: [0, 1] }, block('raw', []))), Buffer.alloc(0), 'nothing')
@@ -154,6 +156,16 @@ test('headers of every form', () => {
   assert.is(decode(frame({ window: 0, size: [4, 4] }, hello)), CORRUPT)
   assert.is(decode(frame({ size: [2 ** 40, 8] }, hello)), OUT_OF_ROOM)
   assert.is(decode(frame({ window: 0, flip: 8 }, hello)), CORRUPT)
+})
+
+test('windows of more than 128 MiB, which no broker reads, are UNSUPPORTED', () => {
+  const good = frame({ window: 0 }, hello)
+  for (const window of [LARGEST_WINDOW + 1, 18 << 3, 255]) {
+    const wide = frame({ window }, hello)
+    assert.is(decode(wide), UNSUPPORTED)
+    assert.is(decode(Buffer.concat([good, wide])), UNSUPPORTED, 'a second frame')
+    assert.is(decode(frame({ window, size: [5, 4] }, hello)), UNSUPPORTED, 'a size does not help')
+  }
 })
 
 test('dictionaries and old formats are UNSUPPORTED, what is not zstd is CORRUPT', () => {
@@ -197,8 +209,12 @@ test('checksums are compared', () => {
 
 test('blocks are held to their bounds', () => {
   const rle = (size: number, last = true) => block('rle', [65], { size, last })
-  assertSame(decode(frame({ window: 255 }, rle(131_072))), Buffer.alloc(131_072, 'A'), '128 KiB')
-  assert.is(decode(frame({ window: 255 }, rle(131_073))), CORRUPT)
+  assertSame(
+    decode(frame({ window: LARGEST_WINDOW }, rle(131_072))),
+    Buffer.alloc(131_072, 'A'),
+    '128 KiB',
+  )
+  assert.is(decode(frame({ window: LARGEST_WINDOW }, rle(131_073))), CORRUPT)
   assertSame(decode(frame({ window: 1 }, rle(1152))), Buffer.alloc(1152, 'A'), 'window')
   assert.is(decode(frame({ window: 1 }, rle(1153))), CORRUPT)
   assert.is(decode(frame({ size: [5, 1] }, rle(6))), CORRUPT)
@@ -326,13 +342,13 @@ test('literals beyond 128 KiB are refused before they are made', () => {
   const kernel = new Kernel()
   const behind = () => Buffer.from(kernel.u8.subarray(CRC_ADVANCE, CONSTANTS))
   const before = behind()
-  const packed = frame({ window: 255 }, block('compressed', [...section, ...data, 0]))
+  const packed = frame({ window: LARGEST_WINDOW }, block('compressed', [...section, ...data, 0]))
   assert.is(new DecodeWindow(kernel).decode('zstdUnframe', packed), CORRUPT)
   assert.ok(behind().equals(before), 'nothing was written behind the literals')
   const fitting = [...word(0x0e + 100_000 * 16 + (data.length - 12_500) * 2 ** 22, 5), ...tree]
   const half = [...Array<number>(3125).fill(0), 1]
   fitting.push(...[1, 2, 3].flatMap(() => word(half.length, 2)), ...half, ...half, ...half, ...half)
-  const good = frame({ window: 255 }, block('compressed', [...fitting, 0]))
+  const good = frame({ window: LARGEST_WINDOW }, block('compressed', [...fitting, 0]))
   assertSame(decode(good), Buffer.alloc(100_000, 'A'), 'half as many')
 })
 

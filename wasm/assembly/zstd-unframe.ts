@@ -7,7 +7,8 @@
 // - The output window is the history: a match reaches back to the beginning of its frame.
 // - Everything is bounded before it is used: a block by 128 KiB and the frame's window size, a frame
 //   by its content size and the capacity. A content size and a checksum are compared.
-// - Dictionaries and the formats before version 0.8 are UNSUPPORTED.
+// - Dictionaries and the formats before version 0.8 are UNSUPPORTED. So are windows of more than 128 MiB:
+//   no reader of Kafka, brokers among them, takes those.
 //
 // Sections of a block: `zstd-literals-decode`, `zstd-sequences-decode`.
 
@@ -21,6 +22,8 @@ const MAGIC: u32 = 0xfd2fb528
 const SKIPPABLE_MAGIC: u32 = 0x184d2a50
 const LEGACY_MAGIC: u32 = 0xfd2fb520
 const MAX_BLOCK: u32 = 0x20000
+/** The window descriptor of 2^27 bytes. */
+const MAX_WINDOW: u32 = 17 << 3
 const RAW: u32 = 0
 const RLE: u32 = 1
 const COMPRESSED: u32 = 2
@@ -92,6 +95,7 @@ function readHeader(src: usize, end: usize): i32 {
   maxBlock = MAX_BLOCK
   if (!single) {
     const window: u32 = load<u8>(ip++)
+    if (window > MAX_WINDOW) return UNSUPPORTED
     const exponent = window >>> 3
     if (exponent < 7) maxBlock = (1 << (10 + exponent)) + ((window & 7) << (7 + exponent))
   }
