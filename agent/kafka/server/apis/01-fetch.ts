@@ -4,8 +4,8 @@
 //   visible. There are no transactions, so the last stable offset is the high watermark.
 // - The first partition with data gives at least one batch whatever the limits say; the next ones
 //   only what fits.
-// - Readers of before v10 may not know zstd: UNSUPPORTED_COMPRESSION_TYPE, where Kafka would say it of a
-//   zstd topic.
+// - Readers of before v10 may not know zstd. They get what lies before the first such batch, and at it
+//   UNSUPPORTED_COMPRESSION_TYPE, which Kafka would say of the whole of a zstd topic.
 // - A long poll is woken by commits. One that asks for many bytes reads again eight times at most,
 //   however often the log commits.
 
@@ -154,22 +154,23 @@ async function read(
   try {
     const outcome = await partition.read(wanted.fetchOffset, Math.max(1, maxBytes))
     if (outcome.kind === 'outOfRange') return failed(wanted, 'OFFSET_OUT_OF_RANGE')
-    const isRead = outcome.kind !== 'batches' || version >= ZSTD_FROM || !hasZstd(outcome.bytes)
-    if (!isRead) return failed(wanted, 'UNSUPPORTED_COMPRESSION_TYPE')
-    const isGiven = outcome.kind === 'batches' && (isFirst || outcome.bytes.length <= maxBytes)
-    return { ...marksOf(wanted, partition), records: isGiven ? outcome.bytes : NOTHING }
+    if (outcome.kind === 'empty') return { ...marksOf(wanted, partition), records: NOTHING }
+    const bytes = version < ZSTD_FROM ? beforeZstd(outcome.bytes) : outcome.bytes
+    if (bytes.length === 0) return failed(wanted, 'UNSUPPORTED_COMPRESSION_TYPE')
+    const isGiven = isFirst || bytes.length <= maxBytes
+    return { ...marksOf(wanted, partition), records: isGiven ? bytes : NOTHING }
   } catch (fault) {
     return failed(wanted, kafkaErrorOf(fault))
   }
 }
 
-function hasZstd(batches: Buffer): boolean {
+function beforeZstd(batches: Buffer): Buffer {
   for (let at = 0; at < batches.length; ) {
     const { codec, size } = readBatchHeader(batches, at)
-    if (codec === CODEC_ZSTD) return true
+    if (codec === CODEC_ZSTD) return batches.subarray(0, at)
     at += size
   }
-  return false
+  return batches
 }
 
 function marksOf(wanted: Wanted, partition: PartitionLog): Omit<PartitionResponse, 'records'> {

@@ -2,7 +2,7 @@ import * as assert from 'uvu/assert'
 import { errorName } from '../../../../agent/kafka/protocol/error-codes.ts'
 import * as api from '../../../../agent/kafka/protocol/messages/01-fetch.ts'
 import type { PartitionLog } from '../../../../agent/log/partition-log.ts'
-import { decodeRecords } from '../../../../agent/record/record-batch.ts'
+import { decodeRecords, readBatchHeader } from '../../../../agent/record/record-batch.ts'
 import { codecs } from '../../../support/batches.ts'
 import { suite } from '../../../support/suite.ts'
 import { producerBatch, settle, TestBroker } from '../test-broker.ts'
@@ -68,6 +68,15 @@ function valuesOf(records: Buffer | null): string[] {
     : [...decodeRecords(records, codecs)].map(({ value }) => String(value))
 }
 
+/** Of the batches, one after the other. */
+function offsetsOf(records: Buffer | null): number[] {
+  const offsets: number[] = []
+  for (let at = 0; at < (records?.length ?? 0); at += readBatchHeader(records!, at).size) {
+    offsets.push(readBatchHeader(records!, at).baseOffset)
+  }
+  return offsets
+}
+
 test('readers of before v10 are told of zstd, and read what is in no other codec', async () => {
   const broker = await TestBroker.open()
   const partition = await filled(broker, 't', ['plain'])
@@ -79,6 +88,30 @@ test('readers of before v10 are told of zstd, and read what is in no other codec
   assert.equal(valuesOf(plain!.records), ['plain'])
   const [packed] = await fetch(broker, [{ fetchOffset: 1 }], { version: 10 })
   assert.equal(valuesOf(packed!.records), ['packed'.repeat(20)])
+  await broker.close()
+})
+
+test('readers of before v10 get what lies before the first zstd batch, whatever they ask for', async () => {
+  const broker = await TestBroker.open()
+  const partition = await broker.topic('t')
+  for (const [value, codec] of [
+    ['a', 3],
+    ['b', 0],
+    ['c', 4],
+    ['d', 3],
+  ] as const) {
+    partition.appendBatch(producerBatch([value.repeat(40)], { codec }))
+  }
+  await broker.log.durable(broker.log.openCommit)
+  const [readable] = await fetch(broker, [{}], { version: 9 })
+  assert.is(readable!.error, 'NONE')
+  assert.equal(offsetsOf(readable!.records), [0, 1])
+  const [packed] = await fetch(broker, [{ fetchOffset: 2 }], { version: 9 })
+  assert.equal([packed!.error, packed!.size], ['UNSUPPORTED_COMPRESSION_TYPE', 0])
+  const [behind] = await fetch(broker, [{ fetchOffset: 3 }], { version: 9 })
+  assert.equal(offsetsOf(behind!.records), [3])
+  const [whole] = await fetch(broker, [{}], { version: 10 })
+  assert.equal(offsetsOf(whole!.records), [0, 1, 2, 3])
   await broker.close()
 })
 
