@@ -4,7 +4,10 @@ import type { Log } from '../../agent/log/log.ts'
 import type { LogOptions } from '../../agent/log/log-options.ts'
 import type { PartitionLog } from '../../agent/log/partition-log.ts'
 import { verifyStore } from '../../agent/log/verify.ts'
+import { CODEC_LZ4, CODEC_NONE, CODEC_ZSTD } from '../../agent/record/compression.ts'
+import { readBatchHeader } from '../../agent/record/record-batch.ts'
 import { Kernel } from '../../wasm/kernel.ts'
+import { producerBatch } from '../kafka/server/test-broker.ts'
 import { SimClock } from '../sim/sim-clock.ts'
 import { kernel } from '../support/batches.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
@@ -289,6 +292,29 @@ test('room is announced although what was sealed left no block of memory free', 
   await settle()
   assert.ok(isAnnounced)
   assert.is(append(refused!, 3500), 0)
+})
+
+test('what is sealed has the codec of its topic, which may change; what a producer packed keeps its own', async () => {
+  const log = await open(new SimFileSystem(7), { kernel: new Kernel() })
+  const { partitions } = await log.createTopic('t', TOPIC)
+  const [partition] = partitions
+  const sealed: number[] = []
+  for (const compression of [undefined, 'lz4', 'none', 'zstd'] as const) {
+    await log.alterTopic('t', { replicated: false, compression })
+    const from = append(partition!)
+    for (let more = 0; more < 9; more++) append(partition!)
+    await log.durable(log.openCommit)
+    await partition!.seal()
+    const read = await partition!.readSealed(from, 1)
+    sealed.push(read.kind === 'batches' ? readBatchHeader(read.bytes).codec : -1)
+  }
+  assert.equal(sealed, [CODEC_ZSTD, CODEC_LZ4, CODEC_NONE, CODEC_ZSTD])
+  const kept = partition!.appendBatch(producerBatch(['a'.repeat(100)], { codec: CODEC_LZ4 }))
+  await log.durable(log.openCommit)
+  await partition!.seal()
+  const read = await partition!.readSealed(kept, 1)
+  assert.is(read.kind === 'batches' && readBatchHeader(read.bytes).codec, CODEC_LZ4)
+  await log.close()
 })
 
 test('a tail that cannot grow makes records wait instead of becoming many small batches', async () => {
