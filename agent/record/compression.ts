@@ -3,14 +3,19 @@
 // gzip by node:zlib, the others by the kernel, which reads snappy and does not write it.
 
 import { gunzipSync, gzipSync } from 'node:zlib'
-import { OUT_OF_ROOM, UNSUPPORTED } from '../../wasm/assembly/limits.ts'
+import {
+  CODEC_LZ4,
+  CODEC_NONE,
+  CODEC_ZSTD,
+  OUT_OF_ROOM,
+  UNSUPPORTED,
+} from '../../wasm/assembly/limits.ts'
 import type { Codecs } from '../../wasm/codecs.ts'
 import { codeOf } from '../base/errors.ts'
 
-export const CODEC_NONE = 0
+export { CODEC_LZ4, CODEC_NONE, CODEC_ZSTD }
+/** The one that no kernel knows. */
 export const CODEC_GZIP = 1
-export const CODEC_LZ4 = 3
-export const CODEC_ZSTD = 4
 
 /** The codecs that can be written and read here. */
 export type Codec = typeof CODEC_NONE | typeof CODEC_GZIP | typeof CODEC_LZ4 | typeof CODEC_ZSTD
