@@ -60,8 +60,8 @@ export class Topic {
     return this.settings.replicated
   }
 
-  /** Of the batches that are made here; those of producers keep theirs. */
-  get codec(): number {
+  /** Of the batches that are sealed here; those of producers keep theirs. */
+  get codec(): (typeof CODECS)[keyof typeof CODECS] {
     return CODECS[this.settings.compression ?? 'zstd']
   }
 

@@ -10,7 +10,6 @@ import type { Codecs } from '../../wasm/codecs.ts'
 import type { Kernel } from '../../wasm/kernel.ts'
 import { AgentError } from '../base/errors.ts'
 import type { PartitionLog } from '../log/partition-log.ts'
-import { CODEC_LZ4 } from '../record/compression.ts'
 import { buildBatch, decodeRecords, patchForWire, readBatchHeader } from '../record/record-batch.ts'
 
 export interface OutgoingBatch {
@@ -103,6 +102,6 @@ export class Outgoing {
     const records = [...decodeRecords(stored, this.#codecs)].filter(
       ({ offset }) => offset >= this.#readOffset,
     )
-    return buildBatch(records, { codecs: this.#codecs, codec: CODEC_LZ4 })
+    return buildBatch(records, { codecs: this.#codecs, codec: this.#log.topic.codec })
   }
 }

@@ -2,6 +2,7 @@
 
 import * as assert from 'uvu/assert'
 import type { PartitionLog } from '../../agent/log/partition-log.ts'
+import { CODEC_ZSTD } from '../../agent/record/compression.ts'
 import { buildBatch, decodeRecords, readBatchHeader } from '../../agent/record/record-batch.ts'
 import { Outgoing } from '../../agent/replication/outgoing.ts'
 import { codecs, kernel } from '../support/batches.ts'
@@ -22,6 +23,7 @@ function batchAt(baseOffset: number, count: number): Buffer {
 function logOf(batches: readonly Buffer[]): PartitionLog {
   const log = {
     name: 't-0',
+    topic: { codec: CODEC_ZSTD },
     readSealed: async (offset: number) => {
       const at = batches.findIndex((batch) => {
         const { baseOffset, lastOffsetDelta } = readBatchHeader(batch)
@@ -73,6 +75,7 @@ test('the first batch is cut where the mirror ends', async () => {
   assert.is(first.nextOffset, 110)
   const header = readBatchHeader(first.bytes)
   assert.is(header.baseSequence, 104)
+  assert.is(header.codec, CODEC_ZSTD, 'that of the topic')
   assert.is(header.count, 6)
   assert.is(codecs.crc32c(first.bytes.subarray(21)), header.crc)
   const values = [...decodeRecords(first.bytes, codecs)].map(({ value, timestamp }) => [
