@@ -1,7 +1,13 @@
 // The gate for foreign batches: each rule, one batch that breaks only it.
 
 import * as assert from 'uvu/assert'
-import { CODEC_GZIP, CODEC_LZ4, CODEC_NONE } from '../../agent/record/compression.ts'
+import {
+  CODEC_GZIP,
+  CODEC_LZ4,
+  CODEC_NONE,
+  CODEC_ZSTD,
+  type Codec,
+} from '../../agent/record/compression.ts'
 import { encodeRecord } from '../../agent/record/record.ts'
 import { BATCH, buildBatch, readBatchHeader } from '../../agent/record/record-batch.ts'
 import { type BatchVerdict, validateBatch } from '../../agent/record/validate-batch.ts'
@@ -21,12 +27,14 @@ const RECORDS = Array.from({ length: 10 }, (_, i) => ({
   value: Buffer.alloc(50, 'value '),
 }))
 
-function batchOf(codec: 0 | 1 | 3 = CODEC_NONE): Buffer {
+const WRITTEN = [CODEC_NONE, CODEC_GZIP, CODEC_LZ4, CODEC_ZSTD] as const
+
+function batchOf(codec: Codec = CODEC_NONE): Buffer {
   return buildBatch(RECORDS, { codecs, codec })
 }
 
 /** A good batch with a change of its own, and the CRC that fits. */
-function changed(change: (batch: Buffer) => void, codec: 0 | 1 | 3 = CODEC_NONE): Buffer {
+function changed(change: (batch: Buffer) => void, codec: Codec = CODEC_NONE): Buffer {
   const batch = batchOf(codec)
   change(batch)
   return withCrc(batch)
@@ -55,7 +63,7 @@ function judge(batch: Buffer, limits = LIMITS): string {
 
 test('takes good batches of every codec that is read, and tells how many bytes of records they hold', () => {
   const plain = batchOf().subarray(BATCH.records)
-  for (const codec of [CODEC_NONE, CODEC_GZIP, CODEC_LZ4] as const) {
+  for (const codec of WRITTEN) {
     const batch = batchOf(codec)
     const verdict = validateBatch(batch, LIMITS, codecs)
     assert.ok(verdict.kind === 'valid' && !verdict.repaired)
@@ -160,22 +168,33 @@ test('offset deltas must be 0, 1, 2, … inside, compressed or not', () => {
 })
 
 test('compressed records must decompress, within the limit', () => {
-  for (const codec of [CODEC_GZIP, CODEC_LZ4] as const) {
+  for (const codec of WRITTEN.slice(1)) {
     const cut = changed((b) => b.fill(0xee, BATCH.records, BATCH.records + 12), codec)
     assert.is(judge(cut), 'INVALID_RECORD')
     const verdict = validateBatch(batchOf(codec), { ...LIMITS, recordsBytesMax: 100 }, codecs)
     assert.is(verdict.kind === 'invalid' && verdict.error, 'MESSAGE_TOO_LARGE')
   }
-  // Linked blocks, which are read here but not by brokers: FLG without the independence bit, with the header checksum that belongs to it.
+  // Linked blocks, which are read here but not by brokers: FLG without the independence bit, with the
+  // header checksum that belongs to it.
   const linked = changed((b) => {
     b[BATCH.records + 4] = 0x40
     b[BATCH.records + 6] = 0xc0
   }, CODEC_LZ4)
   assert.is(judge(linked), 'UNSUPPORTED_COMPRESSION_TYPE')
+  // A window of 256 MiB, which brokers refuse; of a single segment, the content size is the window.
+  const single = batchOf(CODEC_ZSTD)
+  const wide = Buffer.concat([
+    single.subarray(0, BATCH.records + 4),
+    Buffer.from([single[BATCH.records + 4]! & ~0x20, 18 << 3]),
+    single.subarray(BATCH.records + 5),
+  ])
+  assert.ok((single[BATCH.records + 4]! & 0x20) !== 0)
+  wide.writeInt32BE(wide.length - 12, BATCH.length)
+  assert.is(judge(withCrc(wide)), 'UNSUPPORTED_COMPRESSION_TYPE')
 })
 
 test('a wrong greatest timestamp is put right in place, with the CRC', () => {
-  for (const codec of [CODEC_NONE, CODEC_GZIP, CODEC_LZ4] as const) {
+  for (const codec of WRITTEN) {
     for (const wrong of [0n, -1n, BigInt(START) + 10n, 2n ** 62n]) {
       const batch = changed((b) => b.writeBigInt64BE(wrong, BATCH.maxTimestamp), codec)
       assert.is(judge(batch), 'repaired')
@@ -202,7 +221,7 @@ test('a damaged batch with a CRC that fits ends in a verdict, never in a throw',
   const random = new SeededRandom(8)
   const verdicts = new Map<string, number>()
   for (let i = 0; i < 4000; i++) {
-    const codec = ([CODEC_NONE, CODEC_GZIP, CODEC_LZ4] as const)[i % 3]!
+    const codec = WRITTEN[i % WRITTEN.length]!
     const batch = changed((b) => {
       for (let n = random.below(3); n >= 0; n--) {
         b[BATCH.attributes + random.below(b.length - BATCH.attributes)] = random.below(256)
