@@ -133,6 +133,23 @@ test('the settings of a mirror topic are taken and told', async () => {
   await broker.close()
 })
 
+test('a topic is told to have the codec that it was made with', async () => {
+  const broker = await TestBroker.open()
+  for (const [value, stored] of [
+    ['zstd', 'zstd'],
+    ['lz4', 'lz4'],
+    ['uncompressed', 'none'],
+    ['producer', undefined],
+  ] as const) {
+    const list = [{ name: 'compression.type', value }]
+    const [made] = await createTopics(broker, [{ name: value, configs: list }])
+    assert.is(made!.error, 'NONE', value)
+    assert.is(broker.log.topic(value)!.settings.compression, stored)
+    assert.is((await describe(broker, value)).all['compression.type'], value)
+  }
+  await broker.close()
+})
+
 test('configurations are told by name where names are asked for, and only of what exists', async () => {
   const broker = await TestBroker.open()
   await broker.topic('t')
