@@ -310,10 +310,11 @@ export class Life {
     const { random, model } = this
     // What is to be made hollow is counted before, and there until the disk takes it.
     const isMending = this.log.state.get(`hollow/${target.partition.logId}`) !== undefined
-    const isCounted = !model.wasStateDoubtful && !target.model.isCountDoubtful && !isMending
+    const isOld = model.wasStateDoubtful || target.model.isCountDoubtful
+    const past = { isCounted: !isOld && !isMending, isOld }
     for (let tries = 1; ; tries++) {
       try {
-        return await this.progress(checkLosses(target, random, isCounted))
+        return await this.progress(checkLosses(target, random, past))
       } catch (error) {
         // The disk refused to take what stands for the damage, or the checkpoint that goes before it. It
         // is tried again, after a while.

@@ -152,12 +152,12 @@ function checkGap(name: string, records: readonly DecodedRecord[]): void {
 
 /**
  * Reads everything twice: the first time may find damage. After it what is hollow is what is lost, no
- * more and no less. `isCounted`: the log knows all of its past.
+ * more and no less. `isCounted`: the log knows all of its past; `isOld`: its state may be one that was.
  */
 export async function checkLosses(
   target: Target,
   random: SeededRandom,
-  isCounted: boolean,
+  { isCounted, isOld }: { isCounted: boolean; isOld: boolean },
 ): Promise<void> {
   const { partition, model } = target
   const { logStartOffset: start, highWatermark: end } = partition
@@ -195,7 +195,7 @@ export async function checkLosses(
   }
   // What a crash undid may be lost once more, or not; an old state may tell of losses that never were.
   for (const { from, to } of partition.losses.ranges) {
-    hollow.add(from, isCounted ? Math.min(to, start) : to)
+    hollow.add(from, isOld ? to : Math.min(to, start))
   }
   model.lost = hollow
 }
