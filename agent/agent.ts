@@ -18,7 +18,7 @@ import { VERSION } from './cli/version.ts'
 import { formatHostPort, parseHostPort, parseMqttAddress } from './config/listen-address.ts'
 import { readProfiles } from './config/part-checks.ts'
 import type { Config, UpstreamConfig } from './config/schema.ts'
-import { topicSettings } from './config/topic-settings.ts'
+import { knownTopicSettings, topicSettings } from './config/topic-settings.ts'
 import { upstreamConnection } from './config/upstream-connection.ts'
 import { MqttListener } from './ingest/mqtt-listener.ts'
 import { KafkaListener } from './kafka/server/listener.ts'
@@ -145,10 +145,10 @@ function openLog(
   })
 }
 
-/** Applies to known topics what the configuration says now: more partitions, other retention. */
+/** Applies to known topics what the file says now, but for what Kafka clients have set. */
 function growTopics(config: Config, log: Log, logger: Logger): void {
   for (const topic of log.topics()) {
-    const wanted = topicSettings(config, topic.name)
+    const wanted = knownTopicSettings(config, topic.name, topic.settings)
     const have = topic.partitions.length
     const isNamed = Object.keys(config.topics).some(
       (name) => name === topic.name || `${config.topicPrefix}${name}` === topic.name,

@@ -206,7 +206,7 @@ export const CONFIG = section('', {
     compression: setting(
       compression,
       'auto',
-      'auto | zstd | lz4 | none; auto = zstd: half of what LZ4 sends, for three times its CPU',
+      'auto | zstd | lz4 | none; auto = zstd: a half to two thirds of the bytes of lz4, for more CPU',
     ),
     retentionTime: setting(retentionTime, '7d', 'by arrival time'),
     retentionBytes: unset(

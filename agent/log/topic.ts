@@ -17,7 +17,11 @@ export interface TopicSettings {
   /** Of sealed batches; undefined = zstd. */
   compression?: 'zstd' | 'lz4' | 'none' | undefined
   whenFull?: 'block' | 'dropOldest' | undefined
+  /** What a Kafka client has set: a file that speaks of all topics does not change it. */
+  asked?: readonly AskedSetting[] | undefined
 }
+
+export type AskedSetting = 'compression' | 'retentionMs' | 'retentionBytes'
 
 /** What is stored of a topic. Log ids are never used twice, so a recreated topic is another one. */
 export interface TopicRecord {

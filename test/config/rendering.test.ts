@@ -8,7 +8,7 @@ import { loadConfig } from '../../agent/config/loading.ts'
 import { showConfig, templateConfig } from '../../agent/config/rendering.ts'
 import { CONFIG, type Config } from '../../agent/config/schema.ts'
 import type { Node } from '../../agent/config/setting.ts'
-import { topicSettings } from '../../agent/config/topic-settings.ts'
+import { knownTopicSettings, topicSettings } from '../../agent/config/topic-settings.ts'
 import { suite } from '../support/suite.ts'
 
 const test = suite('config rendering')
@@ -94,6 +94,17 @@ test('a topic gets its own settings over the defaults, with or without the prefi
   assert.equal(topicSettings(config, 'all.x'), { ...own, replicated: false })
   assert.is(topicSettings(config, 'plant-7.other').partitions, 6)
   assert.is(topicSettings(config, 'constructor').partitions, 6)
+})
+
+test('what a Kafka client has set of a topic stays, unless the file speaks of that topic', async () => {
+  const asked = ['compression', 'retentionMs'] as const
+  const before = { partitions: 3, replicated: false, compression: 'lz4', asked } as const
+  const known = async (yaml: string) => knownTopicSettings(await load(yaml), 'a', before)
+  const { compression, retentionMs, whenFull, asked: kept } = await known('')
+  assert.equal([compression, retentionMs, whenFull, kept], ['lz4', undefined, 'block', asked])
+  const named = await known('topics: { a: { compression: none } }\n')
+  assert.equal([named.compression, named.asked], ['none', ['retentionMs']])
+  assert.is((await known('topics: { a: { retentionTime: 2d } }\n')).retentionMs, 172_800_000)
 })
 
 test('what happens when the disk is full is said for all topics, and for one', async () => {

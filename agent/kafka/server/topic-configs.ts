@@ -3,7 +3,7 @@
 //
 // Long.MAX_VALUE stands for "no limit" in Kafka; it is text here, being no safe integer.
 
-import type { TopicSettings } from '../../log/topic.ts'
+import type { AskedSetting, TopicSettings } from '../../log/topic.ts'
 
 /** Kinds of values, as DescribeConfigs numbers them. */
 export const CONFIG_TYPE = { boolean: 1, string: 2, int: 3, long: 5, list: 7 } as const
@@ -13,6 +13,8 @@ export const CONFIG_SOURCE = { topic: 1, staticBroker: 4, default: 5 } as const
 export interface TopicConfig {
   name: string
   type: number
+  /** The setting that it is, when it is one. */
+  key?: AskedSetting
   /** What the settings say; undefined: nobody set it. */
   read: (settings: TopicSettings) => string | undefined
   /** Changes the settings; a sentence when the value cannot be. */
@@ -31,6 +33,7 @@ export const TOPIC_CONFIGS: readonly TopicConfig[] = [
   },
   {
     name: 'compression.type',
+    key: 'compression',
     type: CONFIG_TYPE.string,
     defaultValue: 'producer',
     read: ({ compression }) => (compression === 'none' ? 'uncompressed' : compression),
@@ -98,7 +101,11 @@ export function applyTopicConfig(
   const config = configs.find((candidate) => candidate.name === name)
   if (config === undefined) return `${name} is not a setting of topics here`
   const problem = config.write(value ?? config.defaultValue, settings)
-  return problem === undefined ? undefined : `${name}=${value}: ${problem}`
+  if (problem !== undefined) return `${name}=${value}: ${problem}`
+  if (config.key === undefined) return undefined
+  const others = (settings.asked ?? []).filter((key) => key !== config.key)
+  settings.asked = value === null ? others : [...others, config.key]
+  return undefined
 }
 
 function fixed(value: string, reason: string): Omit<TopicConfig, 'name' | 'type'> {
@@ -112,6 +119,7 @@ function fixed(value: string, reason: string): Omit<TopicConfig, 'name' | 'type'
 function limit(name: string, key: 'retentionMs' | 'retentionBytes'): TopicConfig {
   return {
     name,
+    key,
     type: CONFIG_TYPE.long,
     defaultValue: UNLIMITED,
     read: (settings) => settings[key]?.toString(),
