@@ -159,6 +159,32 @@ test('an input beyond 8 MiB says its window, and matches within it', () => {
   assert.is(frame.readUInt32LE(6), bytes.length)
 })
 
+test('no match reaches farther back than the window that a frame says', () => {
+  const noise = new SeededRandom(6).bytes(2 ** 16)
+  const apart = (distance: number) =>
+    assertRead(
+      Buffer.concat([noise, Buffer.alloc(distance - noise.length), noise]),
+      `${distance} bytes apart`,
+    )
+  const twice = 2 * noise.length
+  assert.ok(apart(2 ** 23 - 2 ** 17).length < twice * 0.6, 'found again')
+  assert.ok(apart(2 ** 23 + 2 ** 17).length > twice, 'out of reach')
+})
+
+test('what a stored block would have repeated is not among the last offsets', () => {
+  const random = new SeededRandom(7)
+  const stored = random.bytes(2 ** 17)
+  // A match too short to pay for its section, 60 bytes behind; then another one as far.
+  stored.copy(stored, 100, 40, 48)
+  const period = random.bytes(60)
+  const bytes = Buffer.concat([stored, Buffer.alloc(1000, period)])
+  const frame = assertRead(bytes, 'the same offset in the next block')
+  assert.equal(
+    formsOf(frame).filter((form) => form.endsWith('block')),
+    ['stored block', 'compressed block'],
+  )
+})
+
 /** What the format lets an encoder choose, as found in the blocks of a frame. */
 function formsOf(frame: Buffer): string[] {
   const forms: string[] = []
