@@ -130,9 +130,14 @@ test('100,000 short inputs of random make are read back', () => {
 
 test('more sequences than a block may have begin another block', () => {
   const random = new SeededRandom(3)
-  const words = Array.from({ length: 40 }, () => random.bytes(5))
-  const bytes = Buffer.concat(Array.from({ length: 26_214 }, () => words[random.below(40)]!))
-  assertRead(bytes, 'words of five bytes')
+  const words = Array.from({ length: 40 }, () => random.bytes(6))
+  // Seven bytes a sequence: a byte of chance, and a word that was there before.
+  const bytes = Buffer.concat(
+    Array.from({ length: 18_700 }, () => [random.bytes(1), words[random.below(40)]!]).flat(),
+  )
+  assert.ok(bytes.length < 2 ** 17)
+  const forms = formsOf(assertRead(bytes, 'words of six bytes'))
+  assert.is(forms.filter((form) => form === 'compressed block').length, 2)
 })
 
 test('the longest literals and the longest matches of a block are read back', () => {
