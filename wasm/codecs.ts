@@ -58,8 +58,8 @@ export interface BatchScan {
   maxTimestampDelta: number
 }
 
-/** Of either codec: header, end mark and what goes before each 64 KiB, at most. */
-const frameBound = (length: number): number => length + 18 + 4 * Math.ceil(length / 0x10000)
+/** Of either codec, at most: header, end mark, what goes before each 64 KiB, and what writers look ahead. */
+const frameBound = (length: number): number => length + 50 + 4 * Math.ceil(length / 0x10000)
 
 const fitsScratch = (bytes: number): boolean => bytes + SLACK <= SCRATCH_BYTES
 

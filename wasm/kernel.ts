@@ -248,7 +248,7 @@ export class Kernel {
 
   /**
    * A whole v2 batch from encoded records, CRC included: its bytes, or a status. Stored uncompressed
-   * when compression does not make it smaller. Producer id, epoch and sequence are −1, the leader epoch 0.
+   * when the codec does not make it smaller. Producer id, epoch and sequence are −1, the leader epoch 0.
    */
   sealBatch(
     records: number,

@@ -218,6 +218,11 @@ test('blocks are held to their bounds', () => {
   assertSame(decode(frame({ window: 1 }, rle(1152))), Buffer.alloc(1152, 'A'), 'window')
   assert.is(decode(frame({ window: 1 }, rle(1153))), CORRUPT)
   assert.is(decode(frame({ size: [5, 1] }, rle(6))), CORRUPT)
+  // Of a single segment, compressed to more than there is.
+  assert.is(
+    decode(frame({ size: [5, 1] }, block('compressed', [...rawLiterals(HELLO), 0]))),
+    CORRUPT,
+  )
   assert.is(decode(frame({ window: 0 }, block('reserved', HELLO))), CORRUPT)
   assert.is(decode(frame({ window: 0 }, block('compressed', []))), CORRUPT)
   // Compressed ones too: 1024 literals, and a match that goes beyond.
@@ -350,6 +355,22 @@ test('literals beyond 128 KiB are refused before they are made', () => {
   fitting.push(...[1, 2, 3].flatMap(() => word(half.length, 2)), ...half, ...half, ...half, ...half)
   const good = frame({ window: LARGEST_WINDOW }, block('compressed', [...fitting, 0]))
   assertSame(decode(good), Buffer.alloc(100_000, 'A'), 'half as many')
+})
+
+test('four streams for fewer symbols than make four shares are refused before they are read', () => {
+  // Each stream is long enough to fill the memory behind LITERALS, were it read to its end.
+  const tree = [193, ...Array<number>(32).fill(0), 0x01]
+  const stream = [...Array<number>(30_000).fill(0), 1]
+  const lengths = [1, 2, 3].flatMap(() => word(stream.length, 2))
+  const data = [...tree, ...lengths, ...stream, ...stream, ...stream, ...stream]
+  const kernel = new Kernel()
+  const before = Buffer.from(kernel.u8.subarray(CRC_ADVANCE, CONSTANTS))
+  for (const size of [1, 2, 3, 5]) {
+    const section = word(0x0e + size * 16 + data.length * 2 ** 22, 5)
+    const packed = frame({ window: 255 }, block('compressed', [...section, ...data, 0]))
+    assert.is(new DecodeWindow(kernel).decode('zstdUnframe', packed), CORRUPT, `${size}`)
+    assert.ok(before.equals(kernel.u8.subarray(CRC_ADVANCE, CONSTANTS)), `${size}: nothing written`)
+  }
 })
 
 test('described tables are held to their bounds', () => {

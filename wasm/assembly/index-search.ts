@@ -17,7 +17,7 @@ export function searchOffsetIndex(ptr: usize, entryCount: i32, relativeOffset: i
     at = select(middle, at, bswap<i32>(load<i32>(middle)) <= relativeOffset)
     left -= half
   }
-  return bswap<i32>(load<i32>(at)) <= relativeOffset ? (at - ptr) >>> 3 : -1
+  return bswap<i32>(load<i32>(at)) <= relativeOffset ? <i32>((at - ptr) >>> 3) : -1
 }
 
 /** The last entry with timestamp ≤ the one asked for, or −1. */

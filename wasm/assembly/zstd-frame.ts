@@ -29,6 +29,8 @@ const WINDOW: u32 = 0x800000
 /** The window descriptor of 8 MiB: 2^(10 + 13). */
 const WINDOW_BYTE: u32 = 13 << 3
 const HEADER_BYTES: u32 = 10
+/** The writers of sections look less far ahead of what they write. */
+const AHEAD: u32 = 32
 
 const RAW: u32 = 0
 const REPEATED: u32 = 1
@@ -47,8 +49,8 @@ function forgetPositions(): void {
 }
 
 /**
- * Compresses to a frame; its bytes, or OUT_OF_ROOM, which it may also say when up to 32 bytes more than
- * it needs are there. Windows must not overlap.
+ * Compresses to a frame, the same one whatever the capacity; its bytes, or OUT_OF_ROOM, which it may also
+ * say when up to 32 bytes more than it needs are there. Windows must not overlap.
  */
 export function zstdFrame(src: usize, length: u32, dst: usize, capacity: u32): i32 {
   if (capacity < HEADER_BYTES + 3) return OUT_OF_ROOM
@@ -128,7 +130,11 @@ function writeBlock(
   }
   blockEnd = parseBlock(src, ip, blockEnd, bias, lowest, hashedBytes(<u32>(end - src)))
   size = <u32>(blockEnd - ip)
-  const packedEnd = writeSections(body, limit)
+  // Sections that still do not fit here are no smaller than the block. Those that fail for less room might
+  // be: to store the block then would make the frame depend on the capacity.
+  const most = body + size + AHEAD
+  const packedEnd = writeSections(body, min<usize>(limit, most))
+  if (packedEnd === 0 && most > limit) return 0
   if (packedEnd !== 0 && <u32>(packedEnd - body) < size) {
     literalsKeep()
     if (sequenceCount > 0) sequencesKeep()
