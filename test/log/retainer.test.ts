@@ -11,7 +11,10 @@ const test = suite('retainer')
 async function filled(): Promise<SickDisk> {
   const disk = new SickDisk()
   await disk.start()
-  const settings = { partitions: 3, replicated: false, retentionBytes: 20_000 }
+  const settings = {
+    ...{ partitions: 3, replicated: false, retentionBytes: 20_000 },
+    compression: 'lz4' as const,
+  }
   await disk.until(disk.log.createTopic('t', settings))
   for (let segments = 0; segments < 3; segments++) await addSegments(disk)
   await disk.until(disk.log.retain())

@@ -169,6 +169,10 @@ export class SimFileSystem implements FileSystem {
     const { directory, name } = this.#parent(path)
     directory.entries.delete(name)
     directory.durable.delete(name)
+    // Also when its name was on its way: what is lost does not come with the next power cut.
+    this.#pending = this.#pending.filter(
+      ({ come }) => come?.directory !== directory || come.name !== name,
+    )
   }
 
   /** The file ends here. */
