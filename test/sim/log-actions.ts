@@ -222,7 +222,9 @@ function grow(life: Life): void {
     const partitions = 1 + life.random.below(2)
     const replicated = life.random.chance(0.8)
     const whenFull = life.random.chance(0.5) ? 'dropOldest' : 'block'
-    const settings = { partitions, replicated, whenFull, retentionMs: 60_000 } as const
+    // The limits here are shrunk for what LZ4 makes of a few records: zstd would leave fewer segments.
+    const policy = { replicated, whenFull, retentionMs: 60_000, compression: 'lz4' } as const
+    const settings = { partitions, ...policy }
     const topic = life.log.ensureTopic(name, settings)
     for (const partition of topic.partitions) life.model.know(partition)
   } catch (error) {
