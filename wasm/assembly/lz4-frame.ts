@@ -24,6 +24,7 @@ import {
   LZ4_SMALL_TABLE_BYTES,
   OUT_OF_ROOM,
 } from './limits'
+import { matchEnd } from './match-end'
 import { xxh32 } from './xxh32'
 
 export const MAGIC: u32 = 0x184d2204
@@ -147,21 +148,6 @@ function pack(
   }
   op = writeLast(op, limit, anchor, <u32>(end - anchor))
   return op === 0 ? 0 : <u32>(op - dst)
-}
-
-/** The first address where the two strings differ, `limit` at most. */
-function matchEnd(ip: usize, match: usize, limit: usize): usize {
-  while (ip + 8 <= limit) {
-    const difference = load<u64>(ip) ^ load<u64>(match)
-    if (difference !== 0) return ip + (<usize>ctz<u64>(difference) >>> 3)
-    ip += 8
-    match += 8
-  }
-  while (ip < limit && load<u8>(ip) === load<u8>(match)) {
-    ip++
-    match++
-  }
-  return ip
 }
 
 /** The part of a length that its four bits in the token do not hold. */

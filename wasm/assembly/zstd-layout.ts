@@ -51,3 +51,8 @@ export const SEQUENCES: usize = ZSTD_ENCODER + 0x20000
 export const HASH_TABLE: usize = ZSTD_ENCODER + 0x40000
 export const HASH_BITS: u32 = 14
 export const LITERALS: usize = ZSTD_ENCODER + 0x50000
+
+/** One more in a cell of a histogram. */
+export function increment(place: usize): void {
+  store<u32>(place, load<u32>(place) + 1)
+}

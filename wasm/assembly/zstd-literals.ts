@@ -6,7 +6,7 @@
 // Format: RFC 8878 §3.1.1.3.1.
 
 import { huffmanBuild, huffmanCost, huffmanDescribe, huffmanEncode } from './zstd-huffman'
-import { COUNTS, DESCRIPTION, HUFFMAN_A, HUFFMAN_B, LITERALS } from './zstd-layout'
+import { COUNTS, DESCRIPTION, HUFFMAN_A, HUFFMAN_B, increment, LITERALS } from './zstd-layout'
 
 const RAW: u32 = 0
 const REPEATED: u32 = 1
@@ -169,10 +169,6 @@ function countLiterals(ip: usize, length: u32): u32 {
   }
   while (load<u32>(COUNTS + (symbols << 2) - 4) === 0) symbols--
   return symbols
-}
-
-function increment(place: usize): void {
-  store<u32>(place, load<u32>(place) + 1)
 }
 
 function greatestCount(symbols: u32): u32 {

@@ -7,6 +7,7 @@
 //   repeat them as 1, 2, 3; one without repeats the second and third as 1, 2.
 // - Literals are collected at LITERALS, sequences go to putSequence.
 
+import { matchEnd } from './match-end'
 import { HASH_BITS, HASH_TABLE, LITERALS, MAX_SEQUENCES } from './zstd-layout'
 import { putSequence } from './zstd-sequences'
 
@@ -139,21 +140,6 @@ function offsetValue(distance: u32, literals: u32): u32 {
 /** Where a match at `ip` begins, `floor` at the earliest. */
 function matchStart(ip: usize, distance: u32, floor: usize): usize {
   while (ip > floor && load<u8>(ip - 1) === load<u8>(ip - distance - 1)) ip--
-  return ip
-}
-
-/** The first address where the two strings differ, `limit` at most. */
-function matchEnd(ip: usize, match: usize, limit: usize): usize {
-  while (ip + 8 <= limit) {
-    const difference = load<u64>(ip) ^ load<u64>(match)
-    if (difference !== 0) return ip + (<usize>ctz<u64>(difference) >>> 3)
-    ip += 8
-    match += 8
-  }
-  while (ip < limit && load<u8>(ip) === load<u8>(match)) {
-    ip++
-    match++
-  }
   return ip
 }
 

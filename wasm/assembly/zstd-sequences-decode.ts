@@ -27,6 +27,7 @@ import {
 } from './zstd-decoder-map'
 import { literalsAt, literalsLength } from './zstd-literals-decode'
 import {
+  DESCRIBED,
   LITERAL_LENGTH_CODES,
   LITERAL_LENGTH_COUNTS,
   LITERAL_LENGTH_SYMBOLS,
@@ -36,14 +37,13 @@ import {
   OFFSET_CODES,
   OFFSET_COUNTS,
   OFFSET_SYMBOLS,
+  PREDEFINED,
   PREDEFINED_LENGTH_LOG,
   PREDEFINED_OFFSET_LOG,
   PREDEFINED_OFFSET_SYMBOLS,
+  SINGLE,
 } from './zstd-tables'
 
-const PREDEFINED: u32 = 0
-const RLE: u32 = 1
-const DESCRIBED: u32 = 2
 const MAX_LENGTH_LOG: u32 = 9
 const MAX_OFFSET_LOG: u32 = 8
 /** An offset of more extra bits reaches farther than there is memory; and a sequence fits 57 bits. */
@@ -206,7 +206,7 @@ function readTable(
   codes: usize,
   table: usize,
 ): i32 {
-  if (mode === RLE) {
+  if (mode === SINGLE) {
     if (length === 0 || <u32>load<u8>(src) >= symbols) return CORRUPT
     buildOneState(codes + ((<usize>load<u8>(src)) << 3), table)
     tableLog = 0

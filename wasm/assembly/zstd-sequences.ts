@@ -27,6 +27,7 @@ import {
   CODE_TABLES,
   CODES,
   DESCRIPTION,
+  increment,
   LAST_TABLES,
   LITERALS_CODES,
   MATCH_CODES,
@@ -34,20 +35,19 @@ import {
   SEQUENCES,
 } from './zstd-layout'
 import {
+  DESCRIBED,
+  LAST,
   LITERAL_LENGTH_COUNTS,
   LITERAL_LENGTH_SYMBOLS,
   MATCH_LENGTH_COUNTS,
   MATCH_LENGTH_SYMBOLS,
   OFFSET_COUNTS,
+  PREDEFINED,
   PREDEFINED_LENGTH_LOG,
   PREDEFINED_OFFSET_LOG,
   PREDEFINED_OFFSET_SYMBOLS,
+  SINGLE,
 } from './zstd-tables'
-
-const PREDEFINED: u32 = 0
-const SINGLE: u32 = 1
-const DESCRIBED: u32 = 2
-const LAST: u32 = 3
 
 // The three kinds of codes, in the order of the format.
 const LITERALS_LENGTHS: u32 = 0
@@ -158,10 +158,6 @@ function countCodes(count: u32): u32 {
     increment(CODE_COUNTS + 0x200 + ((codes >>> 14) & 0x3fc))
   }
   return greatest(0) | (greatest(1) << 8) | (greatest(2) << 16)
-}
-
-function increment(place: usize): void {
-  store<u32>(place, load<u32>(place) + 1)
 }
 
 function greatest(kind: u32): u32 {

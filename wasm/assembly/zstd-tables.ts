@@ -45,3 +45,12 @@ export const OFFSET_SYMBOLS: u32 = 32
 export const PREDEFINED_OFFSET_SYMBOLS: u32 = 29
 export const PREDEFINED_LENGTH_LOG: u32 = 6
 export const PREDEFINED_OFFSET_LOG: u32 = 5
+
+// Where a block's table comes from, the values of its modes byte.
+
+export const PREDEFINED: u32 = 0
+/** Of a single code. */
+export const SINGLE: u32 = 1
+export const DESCRIBED: u32 = 2
+/** The last block's. */
+export const LAST: u32 = 3
